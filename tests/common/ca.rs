@@ -1,0 +1,109 @@
+//! A certificate authority for one test: root, intermediate, leafs.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
+};
+
+/// The kinds of key that tests ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Ecdsa,
+    Rsa,
+}
+
+impl Kind {
+    pub fn key(self) -> KeyPair {
+        match self {
+            Self::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+            Self::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+        }
+        .expect("a key can be made")
+    }
+}
+
+/// A root, and an intermediate that issues the leafs.
+pub struct Ca {
+    pub root: CertifiedIssuer<'static, KeyPair>,
+    pub intermediate: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A leaf with all that belongs to it, each part as PEM.
+pub struct Leaf {
+    pub cert: String,
+    pub key: String,
+    pub chain: String,
+}
+
+impl Leaf {
+    pub fn fullchain(&self) -> String {
+        format!("{}{}", self.cert, self.chain)
+    }
+
+    /// Writes certbot's four files into `folder`.
+    pub fn certbot(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).expect("a folder can be made");
+        for (name, text) in [
+            ("cert.pem", &self.cert),
+            ("chain.pem", &self.chain),
+            ("fullchain.pem", &self.fullchain()),
+            ("privkey.pem", &self.key),
+        ] {
+            std::fs::write(folder.join(name), text).expect("a file can be written");
+        }
+    }
+}
+
+fn named(cn: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, cn);
+    name
+}
+
+fn authority(cn: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named(cn);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+impl Ca {
+    pub fn new(name: &str) -> Self {
+        let root = CertifiedIssuer::self_signed(authority(&format!("{name} Root")), Kind::Ecdsa.key()).expect("a root");
+        let intermediate = CertifiedIssuer::signed_by(authority(&format!("{name} CA 1")), Kind::Ecdsa.key(), &root)
+            .expect("an intermediate");
+        Self { root, intermediate }
+    }
+
+    /// A leaf for these names, valid now.
+    pub fn leaf(&self, names: &[&str], kind: Kind) -> Leaf {
+        self.leaf_with(names, kind, |_| {})
+    }
+
+    /// A leaf whose parameters the test may change.
+    pub fn leaf_with(&self, names: &[&str], kind: Kind, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+        let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).expect("names");
+        params.distinguished_name = named(names.first().map_or("leaf", String::as_str));
+        params.use_authority_key_identifier_extension = true;
+        change(&mut params);
+        let key = kind.key();
+        let cert = params.signed_by(&key, &self.intermediate).expect("a leaf");
+        Leaf { cert: cert.pem(), key: key.serialize_pem(), chain: self.intermediate.pem() }
+    }
+
+    pub fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// Writes the root for a client that trusts nothing else.
+    pub fn write_root(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("root.pem");
+        std::fs::write(&path, self.root_pem()).expect("the root can be written");
+        path
+    }
+}
