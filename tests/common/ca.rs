@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
 };
 
 /// The kinds of key that tests ask for.
@@ -73,9 +73,15 @@ fn authority(cn: &str) -> CertificateParams {
 
 impl Ca {
     pub fn new(name: &str) -> Self {
-        let root = CertifiedIssuer::self_signed(authority(&format!("{name} Root")), Kind::Ecdsa.key()).expect("a root");
-        let intermediate = CertifiedIssuer::signed_by(authority(&format!("{name} CA 1")), Kind::Ecdsa.key(), &root)
-            .expect("an intermediate");
+        let root =
+            CertifiedIssuer::self_signed(authority(&format!("{name} Root")), Kind::Ecdsa.key())
+                .expect("a root");
+        let intermediate = CertifiedIssuer::signed_by(
+            authority(&format!("{name} CA 1")),
+            Kind::Ecdsa.key(),
+            &root,
+        )
+        .expect("an intermediate");
         Self { root, intermediate }
     }
 
@@ -85,7 +91,12 @@ impl Ca {
     }
 
     /// A leaf whose parameters the test may change.
-    pub fn leaf_with(&self, names: &[&str], kind: Kind, change: impl FnOnce(&mut CertificateParams)) -> Leaf {
+    pub fn leaf_with(
+        &self,
+        names: &[&str],
+        kind: Kind,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
         let mut params = CertificateParams::new(names.clone()).expect("names");
         params.distinguished_name = named(names.first().map_or("leaf", String::as_str));

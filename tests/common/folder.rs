@@ -27,7 +27,8 @@ impl Folder {
     /// Writes a file below the folder, making the folders on the way, and returns its path.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
-        fs::create_dir_all(path.parent().expect("a file below the folder")).expect("folders can be made");
+        fs::create_dir_all(path.parent().expect("a file below the folder"))
+            .expect("folders can be made");
         fs::write(&path, content).expect("a file can be written");
         path
     }

@@ -112,7 +112,8 @@ impl Front {
 
     /// Replaces the configuration; it counts from the next SIGHUP on.
     pub fn configure(&self, config: &str) {
-        std::fs::write(&self.config, with_defaults(config, &self.folder)).expect("the configuration can be written");
+        std::fs::write(&self.config, with_defaults(config, &self.folder))
+            .expect("the configuration can be written");
     }
 
     /// Sends SIGHUP and returns the line that says what came of it.
@@ -120,7 +121,9 @@ impl Front {
         let mark = self.mark();
         self.signal(Signal::HUP);
         self.wait("the reload is over", mark, |line| {
-            line["message"].as_str().is_some_and(|m| m.starts_with("reloaded") || m.starts_with("reload changed nothing"))
+            line["message"].as_str().is_some_and(|m| {
+                m.starts_with("reloaded") || m.starts_with("reload changed nothing")
+            })
         })
     }
 

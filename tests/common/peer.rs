@@ -79,7 +79,12 @@ impl<S: Bytes> Peer<S> {
             match self.0.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => all.extend_from_slice(&buffer[..n]),
-                Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) =>
+                {
                     panic!("no end, after {:?}", text(&all))
                 }
                 Err(_) => break,

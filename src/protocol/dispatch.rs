@@ -1,0 +1,165 @@
+//! Which room a protocol's conversation takes place in. Closed enums: whoever adds a protocol is
+//! led through this file by the compiler.
+
+use super::{
+    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side, Verdict, imap,
+    pop3, sieve,
+};
+
+macro_rules! dispatch {
+    ($on:expr, $machine:ident => $call:expr) => {
+        match $on {
+            Self::Imap($machine) => $call,
+            Self::Pop3($machine) => $call,
+            Self::Sieve($machine) => $call,
+        }
+    };
+}
+
+/// Speaks with a client before TLS.
+#[derive(Debug)]
+pub enum Greeter<'a> {
+    /// IMAP
+    Imap(imap::Greeter<'a>),
+    /// POP3
+    Pop3(pop3::Greeter<'a>),
+    /// ManageSieve
+    Sieve(sieve::Greeter<'a>),
+}
+
+impl<'a> Greeter<'a> {
+    /// `None`: the protocol has no conversation before TLS.
+    #[must_use]
+    pub fn new(protocol: Protocol, learned: &'a Learned, offer: Offer) -> Option<Self> {
+        match protocol {
+            Protocol::Imap => Some(Self::Imap(imap::Greeter::new(learned, offer))),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Greeter::new(learned, offer))),
+            Protocol::Sieve => Some(Self::Sieve(sieve::Greeter::new(learned, offer))),
+            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+        }
+    }
+}
+
+impl Dialogue for Greeter<'_> {
+    type End = Greeted;
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        dispatch!(self, machine => machine.start(out));
+    }
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Greeted>) {
+        dispatch!(self, machine => machine.step(input, out))
+    }
+}
+
+/// Asks a backend what it can do.
+#[derive(Debug)]
+pub enum Prober {
+    /// IMAP
+    Imap(imap::Prober),
+    /// POP3
+    Pop3(pop3::Prober),
+    /// ManageSieve
+    Sieve(sieve::Prober),
+}
+
+impl Prober {
+    /// `None`: there is nothing that could be asked.
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Option<Self> {
+        match protocol {
+            Protocol::Imap => Some(Self::Imap(imap::Prober::default())),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Prober::default())),
+            Protocol::Sieve => Some(Self::Sieve(sieve::Prober::default())),
+            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+        }
+    }
+}
+
+impl Dialogue for Prober {
+    type End = Result<Learned, String>;
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        dispatch!(self, machine => machine.start(out));
+    }
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Self::End>) {
+        dispatch!(self, machine => machine.step(input, out))
+    }
+}
+
+/// Receives a backend's greeting for a session.
+#[derive(Debug)]
+pub enum Opening {
+    /// IMAP
+    Imap(imap::Opening),
+    /// POP3
+    Pop3(pop3::Opening),
+    /// ManageSieve
+    Sieve(sieve::Opening),
+}
+
+impl Opening {
+    /// `greeted`: the client has had a greeting already, on this side of TLS or the other.
+    /// `None`: the backend's first octets are the client's.
+    #[must_use]
+    pub fn new(
+        protocol: Protocol,
+        greeted: bool,
+        offer: Offer,
+        learned: Option<&Learned>,
+    ) -> Option<Self> {
+        match protocol {
+            Protocol::Imap => Some(Self::Imap(imap::Opening::new(!greeted, offer, learned))),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Opening::new(!greeted, offer))),
+            // RFC 5804 §2.2: the only one that greets again inside TLS.
+            Protocol::Sieve => {
+                Some(Self::Sieve(sieve::Opening::new(!greeted || offer == Offer::TLS, offer)))
+            }
+            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+        }
+    }
+
+    /// The filter for the session that has been opened.
+    #[must_use]
+    pub fn filter(self) -> SessionFilter {
+        match self {
+            Self::Imap(opening) => SessionFilter::Imap(opening.filter()),
+            Self::Pop3(opening) => SessionFilter::Pop3(opening.filter()),
+            Self::Sieve(opening) => SessionFilter::Sieve(opening.filter()),
+        }
+    }
+}
+
+impl Dialogue for Opening {
+    type End = Opened;
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        dispatch!(self, machine => machine.start(out));
+    }
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Opened>) {
+        dispatch!(self, machine => machine.step(input, out))
+    }
+}
+
+/// Reads a session along.
+#[derive(Debug)]
+pub enum SessionFilter {
+    /// IMAP
+    Imap(imap::Filter),
+    /// POP3
+    Pop3(pop3::Filter),
+    /// ManageSieve
+    Sieve(sieve::Filter),
+}
+
+impl Filter for SessionFilter {
+    fn push(&mut self, from: Side, input: &[u8], out: &mut Out) -> (usize, Verdict) {
+        dispatch!(self, machine => machine.push(from, input, out))
+    }
+
+    fn may_speak(&self) -> bool {
+        dispatch!(self, machine => machine.may_speak())
+    }
+}

@@ -1,0 +1,92 @@
+//! Asks a backend what it can do.
+
+use super::capability;
+use crate::protocol::{
+    Dialogue, Learned, Next, Offer,
+    line::{line, printable},
+};
+
+/// Reads the greeting, asks CAPA and says good-bye.
+#[derive(Debug, Default)]
+pub struct Prober {
+    state: State,
+    learned: Learned,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Greeting,
+    Capa,
+    List,
+}
+
+impl Dialogue for Prober {
+    type End = Result<Learned, String>;
+
+    fn start(&mut self, _out: &mut Vec<u8>) {}
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Self::End>) {
+        let Some(line) = line(input) else { return (0, Next::Read) };
+        let ok = line.text.strip_prefix(b"+OK");
+        let next = match (&self.state, ok) {
+            (State::Greeting, None) => {
+                Next::End(Err(format!("it greets with {:?}", printable(line.text))))
+            }
+            (State::Greeting, Some(text)) => {
+                self.learned.banner = printable(text.trim_ascii()).replacen("[XCLIENT] ", "", 1);
+                out.extend_from_slice(b"CAPA\r\n");
+                self.state = State::Capa;
+                Next::Read
+            }
+            // A server from before RFC 2449. What every server can do (RFC 1939) is listed for it.
+            (State::Capa, None) => {
+                self.learned.capabilities = ["USER", "UIDL", "TOP"].map(str::to_owned).into();
+                self.quit(out)
+            }
+            (State::Capa, Some(_)) => {
+                self.state = State::List;
+                Next::Read
+            }
+            (State::List, _) if line.text == b"." => self.quit(out),
+            (State::List, _) => {
+                let text = printable(line.text);
+                self.learned.capabilities.extend(capability::edit(&text, Offer::TLS));
+                Next::Read
+            }
+        };
+        (line.taken, next)
+    }
+}
+
+impl Prober {
+    fn quit(&mut self, out: &mut Vec<u8>) -> Next<Result<Learned, String>> {
+        out.extend_from_slice(b"QUIT\r\n");
+        Next::End(Ok(std::mem::take(&mut self.learned)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::transcript::{Talk, dialogue};
+
+    #[test]
+    fn it_learns_banner_and_capabilities() {
+        let learned = Learned {
+            banner: "Dovecot ready.".into(),
+            capabilities: ["TOP", "USER", "SASL PLAIN"].map(str::to_owned).into(),
+        };
+        dialogue(
+            Prober::default,
+            &[
+                Talk::Peer("+OK [XCLIENT] Dovecot ready.\r\n"),
+                Talk::Front("CAPA\r\n"),
+                Talk::Peer("+OK\r\nTOP\r\nUSER\r\nSTLS\r\nSASL PLAIN\r\n.\r\n"),
+                Talk::Front("QUIT\r\n"),
+            ],
+            &Ok(learned),
+            b"",
+        );
+    }
+}

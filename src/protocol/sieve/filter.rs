@@ -1,0 +1,264 @@
+//! Reads a session along until the login has succeeded.
+//!
+//! A command is read whole before it goes on, with its literals, and one is in flight at a time.
+
+use super::{
+    BEGIN_TLS, ENCRYPT_NEEDED, HAS_NO_ARGUMENTS, NOT_AVAILABLE, SYNTAX, UNKNOWN, capability,
+    syntax::{Frame, Token, frame, push_quoted},
+};
+use crate::protocol::{Offer, Out, Refusal, Side, Verdict, seam};
+
+/// The non-authenticated state of RFC 5804 §2, with a backend.
+#[derive(Debug)]
+pub struct Filter {
+    offer: Offer,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The client's turn: a command.
+    Command,
+    /// The client's turn: a string that the SASL exchange asked for (RFC 5804 §2.1).
+    Credential,
+    /// The backend's turn.
+    Wait(Sent),
+}
+
+/// The command in flight, as far as it matters for its response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Authenticate,
+    Capability,
+    Other,
+}
+
+impl Filter {
+    /// A filter for a session that has just been opened.
+    #[must_use]
+    pub fn new(offer: Offer) -> Self {
+        Self { offer, state: State::Command }
+    }
+
+    fn command(&mut self, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
+        let Some((verb, arguments)) =
+            tokens.split_first().and_then(|(t, rest)| Some((t.word()?, rest)))
+        else {
+            return answer(SYNTAX, out);
+        };
+        let sent = match verb.as_slice() {
+            b"STARTTLS" if !self.offer.starttls => return answer(NOT_AVAILABLE, out),
+            b"STARTTLS" if !arguments.is_empty() => return answer(HAS_NO_ARGUMENTS, out),
+            b"STARTTLS" => {
+                out.to_client.extend_from_slice(BEGIN_TLS);
+                return Verdict::StartTls;
+            }
+            // The backend trusts us: no client may speak as we would.
+            b"XCLIENT" => return answer(UNKNOWN, out),
+            b"AUTHENTICATE" if !self.offer.login => return answer(ENCRYPT_NEEDED, out),
+            b"AUTHENTICATE" => Sent::Authenticate,
+            b"CAPABILITY" => Sent::Capability,
+            _ => Sent::Other,
+        };
+        self.state = State::Wait(sent);
+        forward(tokens, out)
+    }
+
+    fn credential(&mut self, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
+        // RFC 5804 §2.1: a string, and nothing else.
+        let [Token::Quoted(_) | Token::Literal { .. }] = tokens else {
+            return Verdict::End(Refusal::Unframeable);
+        };
+        self.state = State::Wait(Sent::Authenticate);
+        forward(tokens, out)
+    }
+
+    fn response(&mut self, sent: Option<Sent>, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
+        let condition = tokens.first().and_then(Token::word);
+        match (condition.as_deref(), sent) {
+            (Some(b"OK"), Some(Sent::Authenticate)) => return Verdict::Opaque,
+            (Some(b"OK"), Some(Sent::Capability)) => {
+                capability::push_own(self.offer, &mut out.to_client);
+                self.state = State::Command;
+            }
+            (Some(b"BYE" | b"NO" | b"OK"), _) => self.state = State::Command,
+            // A challenge is one string.
+            (None, Some(Sent::Authenticate)) => self.state = State::Credential,
+            (None, _) => {
+                if let Some((name, value)) = capability::parse(tokens) {
+                    capability::push(&name, value.as_deref(), self.offer, &mut out.to_client);
+                    return Verdict::Replace;
+                }
+            }
+            _ => {}
+        }
+        Verdict::Pass
+    }
+}
+
+impl seam::Filter for Filter {
+    fn push(&mut self, from: Side, input: &[u8], out: &mut Out) -> (usize, Verdict) {
+        let sent = if let State::Wait(sent) = self.state { Some(sent) } else { None };
+        if from == Side::Client && sent.is_some() {
+            return (0, Verdict::Hold);
+        }
+        match (from, frame(input)) {
+            (_, Frame::Incomplete) => (0, Verdict::Read),
+            (Side::Backend, Frame::Whole { taken, tokens }) => {
+                let own = out.to_client.len();
+                match self.response(sent, &tokens, out) {
+                    // Our own line stands before the OK that ends the list.
+                    Verdict::Pass if out.to_client.len() > own => {
+                        out.to_client.extend_from_slice(&input[..taken]);
+                        (taken, Verdict::Replace)
+                    }
+                    verdict => (taken, verdict),
+                }
+            }
+            (Side::Backend, Frame::Malformed { .. } | Frame::Ambiguous) => {
+                (0, Verdict::End(Refusal::BackendGarbage))
+            }
+            (Side::Client, Frame::Ambiguous) => (0, Verdict::End(Refusal::Unframeable)),
+            (Side::Client, Frame::Malformed { .. }) if self.state == State::Credential => {
+                (0, Verdict::End(Refusal::Unframeable))
+            }
+            (Side::Client, Frame::Malformed { taken }) => (taken, answer(SYNTAX, out)),
+            (Side::Client, Frame::Whole { taken, tokens }) => {
+                let credential = self.state == State::Credential;
+                (
+                    taken,
+                    if credential {
+                        self.credential(&tokens, out)
+                    } else {
+                        self.command(&tokens, out)
+                    },
+                )
+            }
+        }
+    }
+
+    fn may_speak(&self) -> bool {
+        true
+    }
+}
+
+/// A command on its way to the backend. RFC 5804 §4: a client's literals have a `+`; those that
+/// have none get one, so that the backend frames the command as we did.
+fn forward(tokens: &[Token<'_>], out: &mut Out) -> Verdict {
+    if !tokens.iter().any(|t| matches!(t, Token::Literal { waits: true, .. })) {
+        return Verdict::Pass;
+    }
+    for (n, token) in tokens.iter().enumerate() {
+        if n > 0 {
+            out.to_backend.push(b' ');
+        }
+        match token {
+            Token::Word(word) => out.to_backend.extend_from_slice(word),
+            Token::Quoted(text) => push_quoted(text, &mut out.to_backend),
+            Token::Literal { text, .. } => {
+                out.to_backend.extend_from_slice(format!("{{{}+}}\r\n", text.len()).as_bytes());
+                out.to_backend.extend_from_slice(text);
+            }
+        }
+    }
+    out.to_backend.extend_from_slice(b"\r\n");
+    Verdict::Replace
+}
+
+fn answer(text: &[u8], out: &mut Out) -> Verdict {
+    out.to_client.extend_from_slice(text);
+    Verdict::Replace
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::transcript::{After, Turn::*, session};
+
+    fn inside_tls() -> Filter {
+        Filter::new(Offer::TLS)
+    }
+
+    #[test]
+    fn a_login_passes_and_then_everything_does() {
+        session(
+            inside_tls,
+            &[
+                Client("AUTHENTICATE \"PLAIN\" {4+}\r\nAGQA\r\nAUTHENTICATE \"LOGIN\"\r\n"),
+                ToBackend("AUTHENTICATE \"PLAIN\" {4+}\r\nAGQA\r\n"),
+                Backend("NO \"wrong\"\r\n"),
+                ToClient("NO \"wrong\"\r\n"),
+                ToBackend("AUTHENTICATE \"LOGIN\"\r\n"),
+                Backend("{8}\r\nVXNlcg==\r\n"),
+                ToClient("{8}\r\nVXNlcg==\r\n"),
+                Client("\"STARTTLS\"\r\n"),
+                ToBackend("\"STARTTLS\"\r\n"),
+                Backend("OK (SASL \"x\") \"in\"\r\n"),
+                ToClient("OK (SASL \"x\") \"in\"\r\n"),
+                Client("XCLIENT\r\n"),
+                ToBackend("XCLIENT\r\n"),
+            ],
+            After::Opaque,
+        );
+    }
+
+    #[test]
+    fn m4_m7_m13_what_ends_at_the_front_is_refused_and_not_shown() {
+        session(
+            inside_tls,
+            &[
+                Client("STARTTLS\r\nXCLIENT \"ADDR=1\"\r\nCAPABILITY\r\n"),
+                ToClient("NO \"STARTTLS is not available here\"\r\nNO \"Unknown command\"\r\n"),
+                ToBackend("CAPABILITY\r\n"),
+                Backend("\"SASL\" \"PLAIN\"\r\n\"XCLIENT\"\r\n\"STARTTLS\"\r\nOK \"done\"\r\n"),
+                ToClient("\"SASL\" \"PLAIN\"\r\nOK \"done\"\r\n"),
+            ],
+            After::Filtered,
+        );
+    }
+
+    #[test]
+    fn m8_a_literal_without_plus_is_data_for_the_backend_too() {
+        session(
+            inside_tls,
+            &[
+                Client("AUTHENTICATE \"PLAIN\" {009}\r\nXCLIENT\r\n\r\n"),
+                ToBackend("AUTHENTICATE \"PLAIN\" {9+}\r\nXCLIENT\r\n\r\n"),
+                Backend("NO\r\n"),
+                ToClient("NO\r\n"),
+            ],
+            After::Filtered,
+        );
+    }
+
+    #[test]
+    fn a_credential_that_is_no_string_ends_the_session() {
+        session(
+            inside_tls,
+            &[
+                Client("AUTHENTICATE \"X\"\r\n"),
+                ToBackend("AUTHENTICATE \"X\"\r\n"),
+                Backend("\"\"\r\n"),
+                ToClient("\"\"\r\n"),
+                Client("XCLIENT \"ADDR=1\"\r\n"),
+            ],
+            After::Ended(Refusal::Unframeable),
+        );
+    }
+
+    #[test]
+    fn in_clear_tls_may_still_be_begun() {
+        session(
+            || Filter::new(Offer { starttls: true, proceed: true, login: true }),
+            &[
+                Client("CAPABILITY\r\nSTARTTLS\r\n"),
+                ToBackend("CAPABILITY\r\n"),
+                Backend("\"SASL\" \"PLAIN\"\r\nOK \"done\"\r\n"),
+                ToClient(
+                    "\"SASL\" \"PLAIN\"\r\n\"STARTTLS\"\r\nOK \"done\"\r\nOK \"Begin TLS negotiation now\"\r\n",
+                ),
+            ],
+            After::StartTls,
+        );
+    }
+}
