@@ -164,6 +164,100 @@ impl TryFrom<String> for Network {
     }
 }
 
+/// How a listener's clients come to TLS.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// The handshake comes first (RFC 8314 §3).
+    Implicit,
+    /// Never.
+    None,
+    /// They have to ask for it before anything else counts.
+    Starttls,
+    /// They may ask for it, and may as well go on in clear: RFC 3207 §4 wants that of port 25.
+    StarttlsOptional,
+}
+
+impl fmt::Display for TlsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Implicit => "implicit",
+            Self::None => "none",
+            Self::Starttls => "starttls",
+            Self::StarttlsOptional => "starttls-optional",
+        })
+    }
+}
+
+/// What becomes of a client that asks for a name that no certificate covers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnknownName {
+    /// It gets the certificate that a client without SNI would get.
+    #[default]
+    Default,
+    /// It gets the alert `unrecognized_name`: RFC 9325 §3.7.
+    Reject,
+}
+
+/// Where a backend listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// An address and a port.
+    Tcp(std::net::SocketAddr),
+    /// A Unix socket.
+    Unix(std::path::PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How long each phase of a session may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the client's first octet of TLS, or its connection, to the end of the handshake.
+    pub handshake: time::Duration,
+    /// Until a backend accepts a connection.
+    pub connect: time::Duration,
+    /// Until a backend has greeted. Postfix' postscreen waits six seconds on purpose.
+    pub greeting: time::Duration,
+    /// Until an IMAP, POP3 or ManageSieve client has logged in.
+    pub pre_login: time::Duration,
+    /// Between two SMTP commands: RFC 5321 §4.5.3.2.7.
+    pub smtp_command: time::Duration,
+    /// Without an octet either way. RFC 9051 §5.4 wants at least 30 minutes.
+    pub idle: time::Duration,
+    /// From the backend's end to ours.
+    pub closing: time::Duration,
+    /// From SIGTERM to the end of the sessions that are still there.
+    pub drain: time::Duration,
+    /// Between two probes of a backend that is well.
+    pub probe: time::Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = time::Duration::from_secs;
+        Self {
+            handshake: seconds(10),
+            connect: seconds(5),
+            greeting: seconds(60),
+            pre_login: seconds(180),
+            smtp_command: seconds(300),
+            idle: seconds(31 * 60),
+            closing: seconds(5),
+            drain: seconds(30),
+            probe: seconds(30),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,119 @@
+//! The mail servers behind us: how they are reached, whether they are well, what was learned of
+//! them. A backend outlives snapshots: a reload that leaves it alone forgets nothing.
+
+mod dial;
+mod memory;
+mod probe;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+
+use crate::{
+    identity::Identity,
+    protocol::{Learned, Protocol},
+    values::Target,
+};
+
+pub use dial::{dial, keep_alive};
+pub use memory::Memory;
+pub use probe::watch;
+
+/// So many failures in a row, and a backend is down. Real dials count, too.
+const FAILURES_TO_GO_DOWN: u32 = 3;
+
+/// What makes a backend the one that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Where it listens.
+    pub target: Target,
+    /// What it speaks there.
+    pub protocol: Protocol,
+    /// How it learns who the client is.
+    pub identity: Identity,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol.name(), self.target)
+    }
+}
+
+/// A mail server, for one protocol.
+#[derive(Debug)]
+pub struct Backend {
+    key: Key,
+    learned: ArcSwapOption<Learned>,
+    failures: AtomicU32,
+    wake: Notify,
+}
+
+impl Backend {
+    /// A backend, with what was learned of it in an earlier life.
+    #[must_use]
+    pub fn new(key: Key, learned: Option<Learned>) -> Self {
+        Self {
+            key,
+            learned: ArcSwapOption::new(learned.map(Arc::new)),
+            failures: AtomicU32::new(0),
+            wake: Notify::new(),
+        }
+    }
+
+    /// What makes it the one that it is.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What it said of itself; `None` while nothing is known.
+    #[must_use]
+    pub fn learned(&self) -> Option<Arc<Learned>> {
+        self.learned.load_full()
+    }
+
+    /// Whether it may be counted on.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) < FAILURES_TO_GO_DOWN
+    }
+
+    /// A session reached it.
+    pub fn succeeded(&self) {
+        if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_GO_DOWN {
+            tracing::info!(backend = %self.key, "backend is up");
+        }
+    }
+
+    /// It could not be reached, or made no sense. Says so once, when it is one time too many.
+    pub fn failed(&self, why: &dyn fmt::Display) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        if before == FAILURES_TO_GO_DOWN - 1 {
+            tracing::warn!(backend = %self.key, %why, "backend is down");
+        } else {
+            tracing::debug!(backend = %self.key, %why, "backend failed");
+        }
+    }
+
+    /// Somebody waits for it: the next probe need not.
+    pub fn hurry(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Probed and found well.
+    fn learn(&self, learned: Learned) -> bool {
+        let is_news = self.learned.load().as_deref() != Some(&learned);
+        if is_news {
+            self.learned.store(Some(Arc::new(learned)));
+        }
+        self.succeeded();
+        is_news
+    }
+}

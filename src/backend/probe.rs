@@ -1,0 +1,124 @@
+//! Asks a backend how it is and what it can do, at start and from time to time.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    time::{sleep, timeout},
+};
+
+use super::{Backend, Memory, dial};
+use crate::{
+    identity::{Facts, Identity, SessionId, TlsFacts, proxy},
+    protocol::{Learned, Prober},
+    values::Timeouts,
+    wire::{Inbox, Link, converse, take_leave},
+};
+
+/// A prober's answers are short lists.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// How soon a backend that is down is asked again, growing from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// How long a probe waits for the good-bye to be answered.
+const LEAVE: Duration = Duration::from_secs(1);
+
+/// Probes a backend for as long as it is configured. `first` is told when the first probe is over.
+pub async fn watch(
+    backend: Arc<Backend>,
+    timeouts: Timeouts,
+    memory: Memory,
+    first: tokio::sync::oneshot::Sender<()>,
+) {
+    let mut first = Some(first);
+    let mut wait = BACKOFF.0;
+    loop {
+        match probe(&backend, &timeouts).await {
+            Ok(learned) => {
+                wait = timeouts.probe;
+                if backend.learn(learned) {
+                    remember(&backend, &memory).await;
+                }
+            }
+            Err(why) => {
+                wait = if wait >= timeouts.probe { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
+                backend.failed(&why);
+            }
+        }
+        if let Some(first) = first.take() {
+            // Nobody waits any more if the start was given up.
+            let _ = first.send(());
+        }
+        tokio::select! {
+            () = sleep(wait) => {}
+            // A client waits; but a thousand clients must not make a thousand probes.
+            () = async { sleep(BACKOFF.0).await; backend.wake.notified().await; } => {}
+        }
+    }
+}
+
+async fn remember(backend: &Arc<Backend>, memory: &Memory) {
+    let Some(learned) = backend.learned() else { return };
+    tracing::debug!(backend = %backend.key(), banner = %learned.banner, capabilities = ?learned.capabilities, "learned");
+    let (memory, key) = (memory.clone(), backend.key().clone());
+    let kept = tokio::task::spawn_blocking(move || memory.keep(&key, &learned)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "state_dir: what was learned of a backend cannot be kept there");
+    }
+}
+
+/// One probe: connect, say who we are, ask, say good-bye.
+async fn probe(backend: &Backend, timeouts: &Timeouts) -> Result<Learned, String> {
+    let key = backend.key();
+    let unreachable = |e: io::Error| format!("it cannot be reached: {e}");
+    let mut link = dial(&key.target, timeouts.connect).await.map_err(unreachable)?;
+    let Some(mut prober) = Prober::new(key.protocol) else { return Ok(Learned::default()) };
+    let talk = async {
+        if key.identity == Identity::ProxyV2 {
+            link.write_all(&proxy::header(&stranger(&link))).await.map_err(unreachable)?;
+        }
+        match converse(&mut link, &mut prober, &mut Inbox::default(), LONGEST_ANSWER).await {
+            Ok(Ok(learned)) => Ok(learned),
+            Ok(Err(why)) => Err(why),
+            Err(broken) => Err(format!("{broken}{}", hint(key.identity))),
+        }
+    };
+    let learned = timeout(timeouts.greeting, talk).await.unwrap_or_else(|_| {
+        Err(format!("it does not answer within {:?}{}", timeouts.greeting, hint(key.identity)))
+    })?;
+    take_leave(&mut link, b"", LEAVE).await;
+    Ok(learned)
+}
+
+/// The usual reason for silence is that the two sides do not agree on how to begin.
+fn hint(identity: Identity) -> &'static str {
+    match identity {
+        Identity::ProxyV2 => {
+            "; does it expect the PROXY protocol there (Dovecot: haproxy = yes and haproxy_trusted_networks)?"
+        }
+        Identity::None => "; does it expect the PROXY protocol there (identity: proxy-v2)?",
+    }
+}
+
+/// A client that does not exist: its address is from RFC 5737, and it uses TLS, so that the
+/// backend shows what it would show to one that does.
+fn stranger(link: &Link) -> Facts {
+    let local = match link {
+        Link::Tcp(tcp) => tcp.local_addr().ok().filter(SocketAddr::is_ipv4),
+        Link::Unix(_) => None,
+    };
+    Facts {
+        id: SessionId(0),
+        peer: SocketAddr::from(([192, 0, 2, 1], 1)),
+        local: local.unwrap_or(SocketAddr::from(([192, 0, 2, 2], 1))),
+        tls: Some(TlsFacts {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_256_GCM_SHA384",
+            group: "X25519",
+            sni: None,
+            alpn: None,
+            resumed: false,
+        }),
+    }
+}

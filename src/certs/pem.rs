@@ -1,0 +1,103 @@
+//! PEM files. The only user of `rustls-pemfile`.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pemfile::Item;
+
+use super::Finding;
+
+/// The largest file that is looked into: 10,000 certificates fit.
+const LARGEST: u64 = 16 << 20;
+
+/// Names that promise PEM. A file that breaks the promise is a finding; another file is not.
+const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "chain"];
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub certificates: Vec<CertificateDer<'static>>,
+    pub keys: Vec<PrivateKeyDer<'static>>,
+}
+
+/// Reads a file. `Ok(None)`: it is no PEM file, and its name does not say that it is.
+pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
+    let bytes = bytes(path)?;
+    let promised =
+        path.extension().is_some_and(|e| EXTENSIONS.iter().any(|p| e.eq_ignore_ascii_case(p)));
+    if memchr::memmem::find(&bytes, b"-----BEGIN ").is_none() {
+        return if promised { Err(no_pem(path, &bytes)) } else { Ok(None) };
+    }
+    if is_encrypted(&bytes) {
+        let text = format!(
+            "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {} -out {0}.plain",
+            path.display()
+        );
+        return Err(Finding::error(path, text));
+    }
+    let mut content = Content::default();
+    let mut rest = bytes.as_slice();
+    loop {
+        match rustls_pemfile::read_one_from_slice(rest) {
+            Ok(None) => return Ok(Some(content)),
+            Ok(Some((item, tail))) => {
+                rest = tail;
+                match item {
+                    Item::X509Certificate(der) => content.certificates.push(der),
+                    Item::Pkcs1Key(key) => content.keys.push(key.into()),
+                    Item::Pkcs8Key(key) => content.keys.push(key.into()),
+                    Item::Sec1Key(key) => content.keys.push(key.into()),
+                    // Requests, lists and bare public keys lie beside certificates and are none.
+                    _ => {}
+                }
+            }
+            Err(error) => return Err(Finding::error(path, describe(&error))),
+        }
+    }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {
+    let failed = |e: std::io::Error| Finding::error(path, format!("it cannot be read: {e}"));
+    let file = fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Finding::error(path, "it is longer than 16 MiB, which no PEM file is"));
+    }
+    Ok(bytes)
+}
+
+fn no_pem(path: &Path, bytes: &[u8]) -> Finding {
+    let text = match bytes {
+        [] => "it is empty".to_owned(),
+        // An ASN.1 SEQUENCE: DER, or PKCS #12.
+        [0x30, ..] => format!(
+            "it is binary, not PEM: try openssl x509 -inform der -in {0} -out {0}.pem, or openssl pkcs12 -nodes -in {0} -out {0}.pem",
+            path.display()
+        ),
+        _ => "it holds no PEM block (-----BEGIN …)".to_owned(),
+    };
+    Finding::error(path, text)
+}
+
+/// RFC 1421 headers, or PKCS #8's own way.
+fn is_encrypted(bytes: &[u8]) -> bool {
+    memchr::memmem::find(bytes, b"Proc-Type: 4,ENCRYPTED").is_some()
+        || memchr::memmem::find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----").is_some()
+}
+
+fn describe(error: &rustls_pemfile::Error) -> String {
+    use rustls_pemfile::Error::{Base64Decode, IllegalSectionStart, MissingSectionEnd};
+    match error {
+        MissingSectionEnd { .. } => "it is cut short: a PEM block has no end".to_owned(),
+        IllegalSectionStart { .. } => "a PEM block begins with a malformed line".to_owned(),
+        Base64Decode(why) => format!("a PEM block is damaged: {why}"),
+    }
+}
+
+/// A certificate and where it was found.
+pub(super) type Found<T> = (PathBuf, T);

@@ -1,0 +1,64 @@
+//! Arguments → one command → an exit code. One file a command.
+
+mod check;
+mod demo;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// A TLS-terminating front proxy for mail.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration to serve.
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
+    config: PathBuf,
+}
+
+const CONFIG: &str = "/etc/vestibule/vestibule.yaml";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve (the default command).
+    Serve {
+        /// The configuration.
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Tell whether configurations would be served, without serving them.
+    Check {
+        /// Look at the files alone, not at certificates.
+        #[arg(long)]
+        offline: bool,
+        /// The configurations.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Serve a mail server that lives in memory, to see how it is.
+    Demo {
+        /// What is added to the standard ports, so that nobody has to be root.
+        #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+        port_offset: u16,
+    },
+}
+
+/// `EX_CONFIG` of sysexits.h: the configuration, or what it names, cannot be used. systemd's
+/// `RestartPreventExitStatus=78` keeps it from trying again and again.
+const UNFIT: u8 = 78;
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    // For dependencies that would otherwise look for a provider themselves. Only we set it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
+        Command::Serve { config } => serve::serve(config),
+        Command::Check { offline, files } => check::check(offline, &files),
+        Command::Demo { port_offset } => demo::demo(port_offset),
+    }
+}

@@ -1,0 +1,173 @@
+//! The text → a configuration that makes sense, or all that does not.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{Config, Level, Limits, Log, Problem, listeners, section};
+use crate::{
+    config::section::Section,
+    values::{Duration, Size, Timeouts},
+};
+
+pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
+    let (mapping, notebook) = section::parse(text).map_err(|problem| vec![problem])?;
+    let mut top = Section::new(String::new(), &mapping, &notebook);
+    let mut warnings = Vec::new();
+
+    let hostname = hostname(&mut top);
+    let state_dir =
+        path(&mut top, "state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/vestibule"));
+    let certificates = paths(&mut top, "certificates").unwrap_or_else(|| {
+        top.note(
+            "certificates",
+            "it is missing: a list of files and folders, such as [/etc/letsencrypt/live]",
+        );
+        Vec::new()
+    });
+    let intermediates = paths(&mut top, "intermediates").unwrap_or_default();
+    let default_certificate = top.take("default_certificate");
+    let certificate_by_address = certificate_by_address(&mut top);
+    let backends = listeners::backends(&mut top);
+    let listeners = listeners::listeners(&mut top, &backends, &notebook, &mut warnings);
+    let plaintext_from = top.list("plaintext_from").unwrap_or_default();
+    let timeouts = timeouts(&mut top);
+    let limits = limits(&mut top);
+    let log = log(&mut top);
+    top.finish();
+
+    let problems = notebook.into_problems();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Config {
+        hostname,
+        state_dir,
+        certificates,
+        intermediates,
+        default_certificate,
+        certificate_by_address,
+        plaintext_from,
+        listeners,
+        timeouts,
+        limits,
+        log,
+        warnings,
+    })
+}
+
+fn hostname(top: &mut Section<'_>) -> String {
+    let name: Option<String> = top.take("hostname");
+    if let Some(name) = name.as_deref()
+        && (name.is_empty()
+            || name.len() > 253
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')))
+    {
+        top.note("hostname", format!("`{name}` is not a host name"));
+    }
+    name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+}
+
+fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    let path: PathBuf = top.take(key)?;
+    if path.is_relative() {
+        top.note(key, relative(&path));
+    }
+    Some(path)
+}
+
+fn paths(top: &mut Section<'_>, key: &'static str) -> Option<Vec<PathBuf>> {
+    let paths: Vec<PathBuf> = top.list(key)?;
+    for (n, path) in paths.iter().enumerate().filter(|(_, p)| p.is_relative()) {
+        top.note(&format!("{key}[{n}]"), relative(path));
+    }
+    Some(paths)
+}
+
+/// A daemon's working directory is nobody's business.
+fn relative(path: &Path) -> String {
+    format!("`{}` is relative: write the whole path, from / on", path.display())
+}
+
+fn certificate_by_address(top: &mut Section<'_>) -> BTreeMap<IpAddr, String> {
+    let key = "certificate_by_address";
+    let mut certificates = BTreeMap::new();
+    for (address, value) in top.entries(key) {
+        let path = format!("{key}.{address}");
+        match address.parse::<IpAddr>() {
+            Ok(address) => certificates.extend(top.read(&path, value).map(|name: String| (address.to_canonical(), name))),
+            Err(_) => top.note(&path, format!("`{address}` is not an address: an IPv4 or IPv6 address of this machine is wanted")),
+        }
+    }
+    certificates
+}
+
+fn timeouts(top: &mut Section<'_>) -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    let Some(mut section) = top.section("timeouts") else { return timeouts };
+    for (key, timeout) in [
+        ("handshake", &mut timeouts.handshake),
+        ("connect", &mut timeouts.connect),
+        ("greeting", &mut timeouts.greeting),
+        ("pre_login", &mut timeouts.pre_login),
+        ("smtp_command", &mut timeouts.smtp_command),
+        ("idle", &mut timeouts.idle),
+        ("closing", &mut timeouts.closing),
+        ("drain", &mut timeouts.drain),
+        ("probe", &mut timeouts.probe),
+    ] {
+        if let Some(Duration(duration)) = section.take(key) {
+            *timeout = duration;
+        }
+    }
+    section.finish();
+    timeouts
+}
+
+/// RFC 5321 §4.5.3.1.6 wants lines of 1,000 octets; the session reads at most 32 KiB at once, and
+/// keeps a frame for each of two sides.
+const LINE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 20;
+
+fn limits(top: &mut Section<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(mut section) = top.section("limits") else { return limits };
+    for (key, limit) in [
+        ("connections", &mut limits.connections),
+        ("pre_login_per_address", &mut limits.pre_login_per_address),
+    ] {
+        if let Some(number) = section.take(key) {
+            *limit = number;
+            if number == 0 {
+                section.note(key, "with 0, nobody could connect");
+            }
+        }
+    }
+    if let Some(Size(line)) = section.take("line") {
+        limits.line = line;
+        if !LINE.contains(&line) {
+            section.note("line", format!("{} is out of range: from 1KiB to 1MiB", Size(line)));
+        }
+    }
+    section.finish();
+    limits
+}
+
+fn log(top: &mut Section<'_>) -> Log {
+    let mut log = Log::default();
+    let words: String = top.take("log").unwrap_or_default();
+    for word in words.split_whitespace() {
+        match word {
+            "text" => log.json = false,
+            "json" => log.json = true,
+            "error" => log.level = Level::Error,
+            "warn" => log.level = Level::Warn,
+            "info" => log.level = Level::Info,
+            "debug" => log.level = Level::Debug,
+            "trace" => log.level = Level::Trace,
+            other => top.note("log", format!("`{other}` is neither a form (text, json) nor a level (error, warn, info, debug, trace)")),
+        }
+    }
+    log
+}

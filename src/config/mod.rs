@@ -1,0 +1,179 @@
+//! The configuration: YAML → [`Config`], or all that is wrong with it at once.
+//!
+//! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
+//! found out by those who do it.
+
+mod check;
+mod listeners;
+mod locate;
+mod section;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    identity::Identity,
+    protocol::Protocol,
+    values::{Network, Target, Timeouts, TlsMode, UnknownName},
+};
+
+/// A configuration that makes sense.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our own name.
+    pub hostname: String,
+    /// Where we keep what we would rather not find out again.
+    pub state_dir: PathBuf,
+    /// Files and folders with certificates and keys.
+    pub certificates: Vec<PathBuf>,
+    /// Files and folders with what completes chains.
+    pub intermediates: Vec<PathBuf>,
+    /// The name whose certificate is the default.
+    pub default_certificate: Option<String>,
+    /// Local address → name whose certificate is shown there to clients without SNI.
+    pub certificate_by_address: BTreeMap<IpAddr, String>,
+    /// Networks whose clients may go on in clear where TLS is required.
+    pub plaintext_from: Vec<Network>,
+    /// What is listened on.
+    pub listeners: Vec<Listener>,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// What is said, and how.
+    pub log: Log,
+    /// What is worth a word, and no error.
+    pub warnings: Vec<Problem>,
+}
+
+/// One listener. Several addresses share all the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Addresses of ours.
+    pub bind: Vec<SocketAddr>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// How clients come to TLS.
+    pub tls: TlsMode,
+    /// What becomes of clients that ask for a name that no certificate covers.
+    pub unknown_name: UnknownName,
+    /// Where sessions go.
+    pub target: Target,
+    /// How the backend learns who the client is.
+    pub identity: Identity,
+    /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
+    pub is_standard: bool,
+}
+
+/// How much of everything there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub connections: usize,
+    /// Sessions that have not logged in, from one IPv4 address or one IPv6 /64.
+    pub pre_login_per_address: usize,
+    /// Octets of a line, or a frame, that are kept.
+    pub line: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 10_000, pre_login_per_address: 100, line: 16 << 10 }
+    }
+}
+
+/// What is said, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// One JSON object a line.
+    pub json: bool,
+    /// From which level on.
+    pub level: Level,
+}
+
+/// How loud the log is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they say it themselves")]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Something that does not make sense, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line and column in the file, from 1; `None` where the file as a whole is meant.
+    pub place: Option<(usize, usize)>,
+    /// The key, such as `listeners[1].protocol`; empty for the whole file.
+    pub key: String,
+    /// What is wrong, and what to do about it.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.place {
+            write!(f, "{line}:{column}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+/// All that is wrong with a file.
+#[derive(Debug)]
+pub struct Problems {
+    /// The file.
+    pub file: PathBuf,
+    /// In the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.problems.iter().enumerate() {
+            let separator = if problem.place.is_some() { ":" } else { ": " };
+            let newline = if n > 0 { "\n" } else { "" };
+            write!(f, "{newline}{}{separator}{problem}", self.file.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The largest configuration that is read. Ten thousand routes fit.
+const LARGEST: u64 = 4 << 20;
+
+impl Config {
+    /// Reads a file.
+    pub fn read(file: &Path) -> Result<Self, Problems> {
+        let whole = |text: String| Problems {
+            file: file.to_owned(),
+            problems: vec![Problem { place: None, key: String::new(), text }],
+        };
+        let length =
+            std::fs::metadata(file).map_err(|e| whole(format!("it cannot be read: {e}")))?.len();
+        if length > LARGEST {
+            return Err(whole("it is longer than 4 MiB, which no configuration is".into()));
+        }
+        let text =
+            std::fs::read_to_string(file).map_err(|e| whole(format!("it cannot be read: {e}")))?;
+        Self::parse(&text).map_err(|problems| Problems { file: file.to_owned(), problems })
+    }
+
+    /// Understands a text.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        check::check(text)
+    }
+}

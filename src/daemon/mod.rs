@@ -1,0 +1,33 @@
+//! The process: sockets, signals, and what is swapped at a reload.
+
+mod admission;
+mod backends;
+mod changes;
+mod listen;
+mod resources;
+mod run;
+mod snapshot;
+
+use std::fmt;
+
+pub use run::run;
+pub use snapshot::{Loaded, load};
+
+/// Why the front does not start, or does not take a new configuration. It is made of lines, each
+/// of which says what to do.
+#[derive(Debug)]
+pub struct Unfit(pub Vec<String>);
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+impl From<String> for Unfit {
+    fn from(line: String) -> Self {
+        Self(vec![line])
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything that is read from disk, and swapped as a whole.
+
+use std::{path::Path, sync::Arc};
+
+use super::Unfit;
+use crate::{
+    certs::{self, CertificateSet, Store, Wishes},
+    config::{Config, Problems},
+    tls::{self, Tickets},
+};
+
+/// A configuration with its certificates. Nothing of it is in use yet.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the file says.
+    pub config: Config,
+    /// What was found on disk.
+    pub store: Store,
+    /// What clients get.
+    pub set: Arc<CertificateSet>,
+}
+
+/// Reads configuration and certificates. Blocks. `previous`: what goes on being served where a
+/// file cannot be used.
+pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
+    let config = Config::read(file).map_err(|problems| lines(&problems))?;
+    let store = certs::load(&config.certificates, &config.intermediates, previous);
+    let wishes = Wishes {
+        hostname: config.hostname.clone(),
+        default: config.default_certificate.clone(),
+        by_address: config.certificate_by_address.clone(),
+    };
+    match CertificateSet::new(&store, &wishes) {
+        Ok(set) => Ok(Loaded { config, store, set: Arc::new(set) }),
+        Err(problems) => {
+            let findings = store.findings.iter().map(ToString::to_string);
+            let problems = problems.iter().map(|problem| format!("{}: {problem}", file.display()));
+            Err(Unfit(findings.chain(problems).collect()))
+        }
+    }
+}
+
+impl Loaded {
+    /// The TLS configurations for these certificates.
+    pub fn server(&self, tickets: &Tickets) -> Result<tls::Server, Unfit> {
+        tls::Server::new(self.set.clone(), tickets)
+            .map_err(|e| Unfit::from(format!("TLS cannot be set up: {e}")))
+    }
+}
+
+fn lines(problems: &Problems) -> Unfit {
+    Unfit(problems.to_string().lines().map(str::to_owned).collect())
+}

@@ -1,0 +1,196 @@
+//! The PROXY protocol, version 2: section 2.2 of HAProxy's `proxy-protocol.txt`.
+//!
+//! Its default place is behind us: a backend that does not see the client's address relays for
+//! everybody, because the front's address is one that it trusts.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Facts, TlsFacts};
+
+const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Section 2.2: version 2, and the command.
+const LOCAL: u8 = 0x20;
+const PROXY: u8 = 0x21;
+const TCP_OVER_IPV4: u8 = 0x11;
+const TCP_OVER_IPV6: u8 = 0x21;
+
+/// TLV types of section 2.2.
+const ALPN: u8 = 0x01;
+const AUTHORITY: u8 = 0x02;
+const UNIQUE_ID: u8 = 0x05;
+const SSL: u8 = 0x20;
+const SSL_VERSION: u8 = 0x21;
+const SSL_CIPHER: u8 = 0x23;
+
+/// `PP2_CLIENT_SSL`: the client connected over TLS.
+const CLIENT_SSL: u8 = 0x01;
+/// Non-zero: no client certificate was verified.
+const NOT_VERIFIED: u32 = 1;
+
+/// The protocols that a backend may be told were negotiated. SMTP's are not among them: Dovecot
+/// drops a connection whose ALPN is not its own.
+const ALPN_FOR_BACKENDS: &[&[u8]] =
+    &[b"h2", b"http/1.1", b"imap", b"managesieve", b"pop3", b"submission"];
+
+/// The longest name that is passed on: RFC 1035 §2.3.4.
+const LONGEST_NAME: usize = 255;
+
+/// The header that says who the client is.
+#[must_use]
+pub fn header(facts: &Facts) -> Vec<u8> {
+    let mut body = addresses(facts.peer, facts.local);
+    let family = if body.len() == 12 { TCP_OVER_IPV4 } else { TCP_OVER_IPV6 };
+    if let Some(tls) = &facts.tls {
+        tls_tlvs(tls, &mut body);
+    }
+    tlv(UNIQUE_ID, facts.id.to_string().as_bytes(), &mut body);
+    whole(PROXY, family, &body)
+}
+
+/// The header for a connection of our own: a health check, not a client.
+#[must_use]
+pub fn local() -> Vec<u8> {
+    whole(LOCAL, 0, &[])
+}
+
+fn whole(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+    // At most 36 octets of addresses, and TLVs of which each is bounded: far from 65,535.
+    let length = u16::try_from(body.len()).unwrap_or(u16::MAX);
+    [SIGNATURE.as_slice(), &[command, family], &length.to_be_bytes(), body].concat()
+}
+
+fn addresses(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
+    let ports = [peer.port().to_be_bytes(), local.port().to_be_bytes()].concat();
+    match (peer.ip().to_canonical(), local.ip().to_canonical()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            [from.octets().as_slice(), &to.octets(), &ports].concat()
+        }
+        (from, to) => [octets_v6(from).as_slice(), &octets_v6(to), &ports].concat(),
+    }
+}
+
+fn octets_v6(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+fn tls_tlvs(tls: &TlsFacts, body: &mut Vec<u8>) {
+    if let Some(alpn) = tls.alpn.as_deref().filter(|alpn| ALPN_FOR_BACKENDS.contains(alpn)) {
+        tlv(ALPN, alpn, body);
+    }
+    if let Some(name) = tls.sni.as_deref().filter(|name| is_fit(name)) {
+        tlv(AUTHORITY, name.as_bytes(), body);
+    }
+    let mut ssl = vec![CLIENT_SSL];
+    ssl.extend_from_slice(&NOT_VERIFIED.to_be_bytes());
+    tlv(SSL_VERSION, tls.version.as_bytes(), &mut ssl);
+    tlv(SSL_CIPHER, tls.cipher.as_bytes(), &mut ssl);
+    tlv(SSL, &ssl, body);
+}
+
+fn is_fit(name: &str) -> bool {
+    name.len() <= LONGEST_NAME && !name.bytes().any(|b| b.is_ascii_control())
+}
+
+fn tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_be_bytes());
+    out.extend_from_slice(value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SessionId;
+
+    fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
+        Facts {
+            id: SessionId(0xab),
+            peer: peer.parse().unwrap(),
+            local: local.parse().unwrap(),
+            tls,
+        }
+    }
+
+    fn tls(sni: Option<&str>, alpn: Option<&[u8]>) -> TlsFacts {
+        TlsFacts {
+            version: "TLSv1.3",
+            cipher: "TLS13_AES_256_GCM_SHA384",
+            group: "X25519",
+            sni: sni.map(str::to_owned),
+            alpn: alpn.map(<[u8]>::to_vec),
+            resumed: false,
+        }
+    }
+
+    /// The TLVs of a header, by type.
+    fn tlvs(mut rest: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut found = Vec::new();
+        while let [kind, high, low, tail @ ..] = rest {
+            let (value, tail) = tail.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+            found.push((*kind, value.to_vec()));
+            rest = tail;
+        }
+        found
+    }
+
+    #[test]
+    fn x1_x2_x8_addresses_and_id_to_the_octet() {
+        let header = header(&facts("192.0.2.1:4660", "198.51.100.2:143", None));
+        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x27".to_vec();
+        expected.extend_from_slice(&[192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0, 143]);
+        expected.extend_from_slice(b"\x05\0\x180000000000000000000000ab");
+        assert_eq!(header, expected);
+    }
+
+    #[test]
+    fn x2_mapped_addresses_are_ipv4_and_mixed_ones_ipv6() {
+        let mapped = header(&facts("[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:2", None));
+        assert_eq!((mapped[13], &mapped[16..20]), (0x11, [192, 0, 2, 1].as_slice()));
+        let v6 = header(&facts("[2001:db8::1]:1", "[2001:db8::2]:2", None));
+        assert_eq!((v6[13], &v6[16..20]), (0x21, [0x20, 1, 0xd, 0xb8].as_slice()));
+        let mixed = header(&facts("192.0.2.1:1", "[2001:db8::2]:2", None));
+        assert_eq!((mixed[13], &mixed[26..32]), (0x21, [0xff, 0xff, 192, 0, 2, 1].as_slice()));
+    }
+
+    #[test]
+    fn x4_x5_x6_x9_what_was_agreed_on_and_nothing_else() {
+        let of = |tls| tlvs(&header(&facts("192.0.2.1:1", "192.0.2.2:2", tls))[28..]);
+        let kinds = |tls| of(tls).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+        assert_eq!(kinds(None), [UNIQUE_ID]);
+        assert_eq!(kinds(Some(tls(None, None))), [SSL, UNIQUE_ID]);
+        assert_eq!(
+            kinds(Some(tls(Some("a.example"), Some(b"imap")))),
+            [ALPN, AUTHORITY, SSL, UNIQUE_ID]
+        );
+        assert_eq!(kinds(Some(tls(None, Some(b"smtp")))), [SSL, UNIQUE_ID], "no SMTP id");
+        assert_eq!(kinds(Some(tls(Some("a\nb"), None))), [SSL, UNIQUE_ID], "no control octets");
+        let ssl = &of(Some(tls(None, None)))[0].1;
+        assert_eq!(ssl[..5], [CLIENT_SSL, 0, 0, 0, 1]);
+        assert_eq!(
+            tlvs(&ssl[5..]),
+            [
+                (SSL_VERSION, b"TLSv1.3".to_vec()),
+                (SSL_CIPHER, b"TLS13_AES_256_GCM_SHA384".to_vec())
+            ]
+        );
+    }
+
+    #[test]
+    fn x3_our_own_connections_say_so() {
+        assert_eq!(local(), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+    }
+
+    #[test]
+    fn x1_never_longer_than_536_octets() {
+        let name = "a".repeat(LONGEST_NAME);
+        let longest = header(&facts(
+            "[2001:db8::1]:1",
+            "[2001:db8::2]:2",
+            Some(tls(Some(&name), Some(b"managesieve"))),
+        ));
+        assert!(longest.len() <= 536, "{}", longest.len());
+    }
+}

@@ -1,0 +1,3 @@
+//! What the front says of itself.
+
+pub mod log;

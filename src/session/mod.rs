@@ -1,0 +1,94 @@
+//! One client's way through the house. [`serve`] reads top to bottom.
+
+mod handshake;
+mod relay;
+mod serve;
+mod summary;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::{
+    backend::Backend,
+    protocol::{Offer, Protocol, Refusal},
+    tls,
+    values::{Network, Timeouts, TlsMode, UnknownName},
+};
+
+pub use serve::{Arrival, serve};
+pub use summary::{End, Summary};
+
+/// What a listener means for its sessions. They take it at accept, and keep it.
+#[derive(Debug)]
+pub struct Policy {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// How clients come to TLS.
+    pub tls: TlsMode,
+    /// What becomes of clients that ask for a name that no certificate covers.
+    pub unknown_name: UnknownName,
+    /// Networks whose clients may go on in clear where TLS is required.
+    pub plaintext_from: Vec<Network>,
+    /// Where sessions go.
+    pub backend: Arc<Backend>,
+    /// Our own name.
+    pub hostname: String,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// The most octets of a frame that are kept for either side.
+    pub line: usize,
+}
+
+impl Policy {
+    /// What a client from there may be offered in clear.
+    fn in_clear(&self, peer: IpAddr) -> Offer {
+        let is_trusted = self.plaintext_from.iter().any(|net| net.contains(peer));
+        match self.tls {
+            TlsMode::Implicit => Offer::TLS,
+            TlsMode::None => Offer { starttls: false, proceed: true, login: true },
+            TlsMode::Starttls => Offer { starttls: true, proceed: is_trusted, login: is_trusted },
+            TlsMode::StarttlsOptional => {
+                // RFC 4954 §4: between servers, credentials want TLS; a mail program's user has
+                // been told that this listener takes them in clear.
+                let login =
+                    is_trusted || !matches!(self.protocol, Protocol::Smtp | Protocol::Submission);
+                Offer { starttls: true, proceed: true, login }
+            }
+        }
+    }
+
+    /// How we take leave in the protocol's words.
+    pub fn farewell(&self, why: Refusal, out: &mut Vec<u8>) {
+        (self.protocol.row().farewell)(why, &self.hostname, out);
+    }
+
+    /// How long a client may take to get past the filter, and whether each octet grants it anew.
+    fn patience(&self) -> (Duration, bool) {
+        match self.protocol {
+            Protocol::Smtp | Protocol::Submission => (self.timeouts.smtp_command, true),
+            _ => (self.timeouts.pre_login, false),
+        }
+    }
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct House {
+    /// Certificates and TLS configurations. Read at a session's handshake, and let go of after it.
+    pub tls: ArcSwap<tls::Server>,
+    /// How long sessions may still go on.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// How much of a hurry we are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// None at all.
+    No,
+    /// No new sessions; those that are there may end by themselves.
+    Drain,
+    /// Every session says good-bye.
+    Now,
+}

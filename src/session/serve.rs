@@ -1,0 +1,388 @@
+//! The life of a session.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    End, House, Policy, Stop, Summary,
+    handshake::{self, Shaken},
+    relay::{self, Clock, Outcome, Relay},
+};
+use crate::{
+    backend,
+    error::{Blame, Phase, SessionError, is_disconnect},
+    identity::{Facts, Identity, SessionId, proxy},
+    protocol::{Greeted, Greeter, Offer, Opened, Opening, Refusal, SessionFilter, Side},
+    values::TlsMode,
+    wire::{Broken, Client, Inbox, Link, converse, take_leave},
+};
+
+/// A client that has just been accepted.
+pub struct Arrival {
+    /// Its session's name.
+    pub id: SessionId,
+    /// The socket.
+    pub tcp: TcpStream,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+}
+
+/// Serves one client to its end. `logged_in` is called once the client has proved who it is, or
+/// where that cannot be seen, once its bytes flow.
+pub async fn serve(
+    arrival: Arrival,
+    policy: &Arc<Policy>,
+    house: &House,
+    logged_in: impl FnOnce(),
+) -> Summary {
+    let Arrival { id, tcp, peer, local } = arrival;
+    let mut session = Session {
+        policy,
+        house,
+        summary: Summary::new(id, peer, local),
+        offer: policy.in_clear(peer.ip()),
+        greeted: false,
+        logged_in: Some(logged_in),
+    };
+    let end = match session.live(tcp).await {
+        // The client is told; whoever reads the log is told more.
+        Err(Parting { why, error: None }) => Ok(End::Refused(why)),
+        Err(Parting { error: Some(error), .. }) => Err(error),
+        Ok(end) => Ok(end),
+    };
+    session.summary.ended(end)
+}
+
+struct Session<'a, F> {
+    policy: &'a Policy,
+    house: &'a House,
+    summary: Summary,
+    /// What the client may be offered as things are now.
+    offer: Offer,
+    /// Whether the client has had a greeting.
+    greeted: bool,
+    logged_in: Option<F>,
+}
+
+/// We end the session: what the client is told, and what went wrong, if anything did.
+struct Parting {
+    why: Refusal,
+    error: Option<SessionError>,
+}
+
+impl Parting {
+    fn new(
+        why: Refusal,
+        phase: Phase,
+        blame: Blame,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { why, error: Some(SessionError::new(phase, blame, source)) }
+    }
+}
+
+impl From<Refusal> for Parting {
+    fn from(why: Refusal) -> Self {
+        Self { why, error: None }
+    }
+}
+
+/// A client in clear that wants TLS, with what came behind its command.
+struct WantsTls {
+    tcp: TcpStream,
+    glued: Inbox,
+}
+
+/// What came of a phase after which the client may be gone.
+enum Way<T, D = End> {
+    On(T),
+    Done(D),
+}
+
+impl<F: FnOnce()> Session<'_, F> {
+    async fn live(&mut self, tcp: TcpStream) -> Result<End, Parting> {
+        let clear = match self.policy.tls {
+            TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
+            TlsMode::None => self.clear(tcp, Inbox::default()).await?,
+            TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
+        };
+        let client = match clear {
+            Way::On(wants_tls) => self.handshake(wants_tls).await?,
+            Way::Done(end) => return Ok(end),
+        };
+        match self.forward(client, Inbox::default()).await? {
+            Way::Done(end) => Ok(end),
+            // Inside TLS no filter grants it again.
+            Way::On(_) => Err(Refusal::Unframeable.into()),
+        }
+    }
+
+    /// Speaks with a client in clear until it begins TLS, or all through if it may and wants to.
+    async fn greet(&mut self, mut tcp: TcpStream) -> Result<Way<WantsTls>, Parting> {
+        let backend = &self.policy.backend;
+        let learned = backend.learned().filter(|_| backend.is_up());
+        let Some(learned) = learned else {
+            // Nothing to greet with: the greeting itself is the refusal.
+            backend.hurry();
+            let parting = Refusal::BackendUnavailable.into();
+            return self.part(&mut tcp, parting).await;
+        };
+        let Some(mut greeter) = Greeter::new(self.policy.protocol, &learned, self.offer) else {
+            return self.clear(tcp, Inbox::default()).await;
+        };
+        self.greeted = true;
+        let mut inbox = Inbox::default();
+        let deadline = Instant::now() + self.policy.patience().0;
+        let talk = Box::pin(timeout_at(
+            deadline,
+            converse(&mut tcp, &mut greeter, &mut inbox, self.policy.line),
+        ));
+        let mut stop = self.house.stop.clone();
+        let talked = tokio::select! {
+            biased;
+            talked = talk => Some(talked),
+            Ok(_) = stop.wait_for(|s| *s == Stop::Now) => None,
+        };
+        let parting = match talked {
+            Some(Ok(Ok(Greeted::StartTls))) => return self.starttls(tcp, inbox).await.map(Way::On),
+            Some(Ok(Ok(Greeted::Clear))) => return self.clear(tcp, inbox).await,
+            Some(Ok(Ok(Greeted::Closed))) => {
+                take_leave(&mut tcp, b"", self.policy.timeouts.closing).await;
+                return Ok(Way::Done(End::Closed(Side::Client)));
+            }
+            Some(Ok(Ok(Greeted::Refused(why)))) => why.into(),
+            Some(Ok(Err(Broken::Closed))) => return Ok(Way::Done(End::Closed(Side::Client))),
+            Some(Ok(Err(Broken::Io(error)))) if is_disconnect(&error) => {
+                return Ok(Way::Done(End::Closed(Side::Client)));
+            }
+            Some(Ok(Err(Broken::TooLong))) => Refusal::LineTooLong.into(),
+            Some(Ok(Err(broken @ Broken::Io(_)))) => {
+                Parting::new(Refusal::Timeout, Phase::Greeting, Blame::Client, broken)
+            }
+            Some(Err(_)) => Refusal::Timeout.into(),
+            None => Refusal::Shutdown.into(),
+        };
+        self.part(&mut tcp, parting).await
+    }
+
+    /// RFC 3207 §4.2: nothing that came in clear may survive. A ClientHello that came in one packet
+    /// with the command goes to TLS (RFC 9051 §6.2.1); anything else ends the session.
+    async fn starttls(&mut self, mut tcp: TcpStream, glued: Inbox) -> Result<WantsTls, Parting> {
+        const HANDSHAKE_RECORD: u8 = 22;
+        if glued.first().is_some_and(|first| *first != HANDSHAKE_RECORD) {
+            let parting = Refusal::BytesAfterStartTls.into();
+            return self.part(&mut tcp, parting).await;
+        }
+        Ok(WantsTls { tcp, glued })
+    }
+
+    /// Goes on in clear, for as long as the client does not ask for TLS.
+    async fn clear(&mut self, tcp: TcpStream, inbox: Inbox) -> Result<Way<WantsTls>, Parting> {
+        Box::pin(self.forward(Client::Tcp(tcp), inbox)).await
+    }
+
+    async fn handshake(&mut self, from: WantsTls) -> Result<Client, Parting> {
+        let deadline = Instant::now() + self.policy.timeouts.handshake;
+        let local = self.summary.local.ip();
+        let shaking =
+            Box::pin(handshake::handshake(from.tcp, from.glued, local, self.policy, self.house));
+        let failed =
+            |source| Parting::new(Refusal::Timeout, Phase::Handshake, Blame::Client, source);
+        let Shaken { stream, facts, certificate } = match timeout_at(deadline, shaking).await {
+            Ok(Ok(shaken)) => shaken,
+            Ok(Err(error)) => return Err(failed(handshake::explain(error))),
+            Err(_) => return Err(failed("it takes too long".into())),
+        };
+        self.summary.tls = Some(facts);
+        self.summary.certificate = Some(certificate);
+        self.offer = Offer::TLS;
+        Ok(Client::Tls(stream))
+    }
+
+    /// All about the client is known: a backend is dialled, and bytes flow.
+    async fn forward(
+        &mut self,
+        mut client: Client,
+        from_client: Inbox,
+    ) -> Result<Way<WantsTls>, Parting> {
+        let opened = Box::pin(self.open()).await;
+        let Open { mut link, filter, from_backend, to_client } = match opened {
+            Ok(Way::On(open)) => open,
+            Ok(Way::Done(words)) => {
+                take_leave(&mut client, &words, self.policy.timeouts.closing).await;
+                return Ok(Way::Done(End::BackendRefused));
+            }
+            Err(parting) => return self.part(&mut client, parting).await,
+        };
+        if let Err(error) = client.write_all(&to_client).await.and(client.flush().await)
+            && !is_disconnect(&error)
+        {
+            return Err(Parting::new(Refusal::Timeout, Phase::Opening, Blame::Client, error));
+        }
+        let outcome = self.relay(&mut client, &mut link, filter, from_client, from_backend).await;
+        match (outcome, client) {
+            (Outcome::StartTls(glued), Client::Tcp(tcp)) => {
+                drop(link);
+                self.starttls(tcp, glued).await.map(Way::On)
+            }
+            (outcome, mut client) => {
+                take_leave(&mut client, b"", self.policy.timeouts.closing).await;
+                self.end(outcome).map(Way::Done)
+            }
+        }
+    }
+
+    async fn relay(
+        &mut self,
+        client: &mut Client,
+        link: &mut Link,
+        filter: Option<SessionFilter>,
+        from_client: Inbox,
+        from_backend: Inbox,
+    ) -> Outcome {
+        let timeouts = &self.policy.timeouts;
+        let (filtered, renewed) = self.policy.patience();
+        let has_login = filter.is_some();
+        let relay = Relay {
+            client,
+            backend: link,
+            filter: filter.map(Box::new),
+            from_client,
+            from_backend,
+            farewell: &|why, out| self.policy.farewell(why, out),
+            clock: Clock { filtered, renewed, idle: timeouts.idle, closing: timeouts.closing },
+            line: self.policy.line,
+        };
+        let mut logged_in = self.logged_in.take();
+        if !has_login && let Some(logged_in) = logged_in.take() {
+            logged_in();
+        }
+        let mut is_in = false;
+        let on_login = || {
+            is_in = true;
+            if let Some(logged_in) = logged_in.take() {
+                logged_in();
+            }
+        };
+        let (outcome, octets) = relay::relay(relay, self.house.stop.clone(), on_login).await;
+        self.logged_in = logged_in;
+        self.summary.logged_in = is_in;
+        self.summary.octets =
+            [self.summary.octets[0] + octets[0], self.summary.octets[1] + octets[1]];
+        outcome
+    }
+
+    /// From the connection to the backend to the client's first forwarded octet. What the backend
+    /// itself refuses with is passed on: `Way::Done`.
+    async fn open(&mut self) -> Result<Way<Open, Vec<u8>>, Parting> {
+        let (backend, timeouts) = (&self.policy.backend, &self.policy.timeouts);
+        let key = backend.key();
+        let failed = |why, phase, source: Box<dyn std::error::Error + Send + Sync>| {
+            backend.failed(&source);
+            backend.hurry();
+            Parting::new(why, phase, Blame::Backend, source)
+        };
+        let unavailable = |phase| {
+            move |error: io::Error| failed(Refusal::BackendUnavailable, phase, error.into())
+        };
+
+        let mut link =
+            backend::dial(&key.target, timeouts.connect).await.map_err(unavailable(Phase::Dial))?;
+        if key.identity == Identity::ProxyV2 {
+            // In one write, before any other octet.
+            link.write_all(&proxy::header(&self.facts()))
+                .await
+                .map_err(unavailable(Phase::Opening))?;
+        }
+        let learned = backend.learned();
+        let Some(mut opening) =
+            Opening::new(key.protocol, self.greeted, self.offer, learned.as_deref())
+        else {
+            backend.succeeded();
+            return Ok(Way::On(Open {
+                link,
+                filter: None,
+                from_backend: Inbox::default(),
+                to_client: Vec::new(),
+            }));
+        };
+        let mut inbox = Inbox::default();
+        let deadline = Instant::now() + timeouts.greeting;
+        let talk = converse(&mut link, &mut opening, &mut inbox, self.policy.line);
+        let opened = match timeout_at(deadline, talk).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(broken)) => {
+                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, broken.into()));
+            }
+            Err(_) => {
+                return Err(failed(
+                    Refusal::BackendUnavailable,
+                    Phase::Opening,
+                    "it does not greet".into(),
+                ));
+            }
+        };
+        match opened {
+            Opened::Ready(to_client) => {
+                backend.succeeded();
+                let filter = Some(opening.filter());
+                Ok(Way::On(Open { link, filter, from_backend: inbox, to_client }))
+            }
+            Opened::Refused(words) => Ok(Way::Done(words)),
+            Opened::Garbage(why) => {
+                Err(failed(Refusal::BackendGarbage, Phase::Opening, why.into()))
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            id: self.summary.id,
+            peer: self.summary.peer,
+            local: self.summary.local,
+            tls: self.summary.tls.clone(),
+        }
+    }
+
+    /// Takes leave of the client in its protocol's words.
+    async fn part<T, S>(&self, stream: &mut S, parting: Parting) -> Result<T, Parting>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    {
+        let mut words = Vec::new();
+        self.policy.farewell(parting.why, &mut words);
+        take_leave(stream, &words, self.policy.timeouts.closing).await;
+        Err(parting)
+    }
+
+    fn end(&self, outcome: Outcome) -> Result<End, Parting> {
+        let phase = if self.summary.logged_in { Phase::Relay } else { Phase::Login };
+        match outcome {
+            Outcome::Closed(side) => Ok(End::Closed(side)),
+            Outcome::Truncated => Ok(End::Truncated),
+            Outcome::Refused(why) => Err(why.into()),
+            Outcome::StartTls(_) => Err(Refusal::Unframeable.into()),
+            Outcome::Failed(Side::Client, error) => {
+                Err(Parting::new(Refusal::Timeout, phase, Blame::Client, error))
+            }
+            Outcome::Failed(Side::Backend, error) => {
+                Err(Parting::new(Refusal::BackendUnavailable, phase, Blame::Backend, error))
+            }
+        }
+    }
+}
+
+/// A backend that waits for the client's first command.
+struct Open {
+    link: Link,
+    filter: Option<SessionFilter>,
+    from_backend: Inbox,
+    to_client: Vec<u8>,
+}

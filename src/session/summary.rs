@@ -1,0 +1,107 @@
+//! The one line that a session leaves behind.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::Policy;
+use crate::{
+    error::SessionError,
+    identity::{SessionId, TlsFacts},
+    protocol::{Refusal, Side},
+};
+
+/// How a session ended that came to an end as sessions do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// One side closed, and then the other.
+    Closed(Side),
+    /// The client closed without saying so, as truncation attacks do: RFC 8446 §6.1.
+    Truncated,
+    /// The backend refused, in its own words.
+    BackendRefused,
+    /// We ended it, and said why.
+    Refused(Refusal),
+}
+
+/// All that is said of a session.
+#[derive(Debug)]
+pub struct Summary {
+    /// The session's name.
+    pub id: SessionId,
+    /// Where the client came from.
+    pub peer: SocketAddr,
+    /// Where it came to.
+    pub local: SocketAddr,
+    /// What was agreed on; `None` in clear.
+    pub tls: Option<TlsFacts>,
+    /// The certificate that was shown.
+    pub certificate: Option<String>,
+    /// Octets from the client to the backend, and back.
+    pub octets: [u64; 2],
+    /// Whether the login succeeded, where that can be seen.
+    pub logged_in: bool,
+    /// How long it took.
+    pub duration: Duration,
+    /// How it ended.
+    pub end: Result<End, SessionError>,
+    begin: Instant,
+}
+
+impl Summary {
+    /// A session that begins now.
+    pub(super) fn new(id: SessionId, peer: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            id,
+            peer,
+            local,
+            tls: None,
+            certificate: None,
+            octets: [0; 2],
+            logged_in: false,
+            duration: Duration::ZERO,
+            end: Ok(End::Closed(Side::Client)),
+            begin: Instant::now(),
+        }
+    }
+
+    pub(super) fn ended(mut self, end: Result<End, SessionError>) -> Self {
+        self.duration = self.begin.elapsed();
+        self.end = end;
+        self
+    }
+
+    /// Says it. RFC 8314 §4 wants the TLS version and cipher to be logged.
+    pub fn log(&self, policy: &Policy) {
+        let tls = self.tls.as_ref();
+        let end = match &self.end {
+            Ok(End::Closed(Side::Client)) => "closed by the client".to_owned(),
+            Ok(End::Closed(Side::Backend)) => "closed by the backend".to_owned(),
+            Ok(End::Truncated) => "cut off by the client".to_owned(),
+            Ok(End::BackendRefused) => "refused by the backend".to_owned(),
+            Ok(End::Refused(why)) => why.text().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::info!(
+            id = %self.id,
+            peer = %self.peer,
+            listener = %self.local,
+            protocol = policy.protocol.name(),
+            sni = tls.and_then(|t| t.sni.as_deref()),
+            certificate = self.certificate.as_deref(),
+            tls = tls.map(|t| t.version),
+            cipher = tls.map(|t| t.cipher),
+            group = tls.map(|t| t.group),
+            alpn = tls.and_then(|t| t.alpn.as_deref()).map(|a| String::from_utf8_lossy(a).into_owned()),
+            resumed = tls.map(|t| t.resumed),
+            backend = %policy.backend.key().target,
+            login = self.logged_in,
+            up = self.octets[0],
+            down = self.octets[1],
+            milliseconds = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
+            end,
+            "session"
+        );
+    }
+}

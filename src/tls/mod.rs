@@ -1,0 +1,10 @@
+//! What TLS is offered, and with which certificate. `session/handshake.rs` does the shaking.
+
+mod alert;
+mod resolver;
+mod server;
+mod tickets;
+
+pub use alert::{UNRECOGNIZED_NAME, explain};
+pub use server::{Server, provider};
+pub use tickets::Tickets;

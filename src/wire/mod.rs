@@ -1,0 +1,11 @@
+//! Where the protocol rooms' machines meet tokio: streams, inboxes, and the driver of dialogues.
+
+mod dialogue;
+mod inbox;
+mod scratch;
+mod stream;
+
+pub use dialogue::{Broken, converse};
+pub use inbox::Inbox;
+pub use scratch::scratch;
+pub use stream::{Client, Link, TlsStream, take_leave};
