@@ -139,6 +139,19 @@ pub(crate) fn python(door: &Door<'_>, source: &str) -> Vec<u8> {
         Protocol::Pop3 => concat!(include_str!("python/dial.py"), include_str!("python/pop3.py")),
         Protocol::Sieve => concat!(include_str!("python/dial.py"), include_str!("python/sieve.py")),
     };
+    run_python(script, door, source)
+}
+
+/// Reads the first message by COMPRESS=DEFLATE.
+pub(crate) fn compressed(door: &Door<'_>, source: &str) -> Vec<u8> {
+    run_python(
+        concat!(include_str!("python/dial.py"), include_str!("python/compress.py")),
+        door,
+        source,
+    )
+}
+
+fn run_python(script: &str, door: &Door<'_>, source: &str) -> Vec<u8> {
     let how = if door.how == How::Implicit { "implicit" } else { "starttls" };
     let mut command = Command::new("python3");
     command

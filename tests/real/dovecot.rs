@@ -34,17 +34,20 @@ pub(crate) enum Ssl {
 }
 
 /// What a test may choose about its Dovecot.
+#[derive(Clone, Copy)]
 pub(crate) struct Options<'a> {
     pub(crate) ssl: Ssl,
     /// What it shows to those who come to it directly; needed unless `ssl` is `No`.
     pub(crate) leaf: Option<&'a Leaf>,
     /// Names and passwords.
     pub(crate) users: &'a [(&'a str, &'a str)],
+    /// Lines to add to its configuration.
+    pub(crate) more: &'a str,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { ssl: Ssl::No, leaf: None, users: &[("alice", "secret")] }
+        Self { ssl: Ssl::No, leaf: None, users: &[("alice", "secret")], more: "" }
     }
 }
 
@@ -188,6 +191,10 @@ impl Dovecot {
         self.log.mark()
     }
 
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
     /// Waits for a log line from `mark` on that holds all of these.
     pub(crate) fn logs(&self, mark: usize, parts: &[&str]) -> String {
         match self.log.line(mark, |line| parts.iter().all(|&part| line.contains(part))) {
@@ -307,6 +314,7 @@ service lmtp {{
             text.push_str("disable_plaintext_auth = yes\n");
         }
     }
+    writeln!(text, "{}", options.more).unwrap();
     if me.uid() == 0 {
         // Mail belongs to nobody: Dovecot refuses to work for root.
         chown(&mail, Some(65534), Some(65534)).expect("root may");

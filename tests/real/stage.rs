@@ -51,15 +51,15 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) fn new(ssl: Ssl) -> Self {
-        Self::with(Options { ssl, ..Options::default() })
+        Self::with(&Options { ssl, ..Options::default() })
     }
 
-    pub(crate) fn with(options: Options<'_>) -> Self {
+    pub(crate) fn with(options: &Options<'_>) -> Self {
         let ca = Ca::new("Test");
         let leaf = ca.leaf(&[NAME, "localhost"], Kind::Ecdsa);
         let folder = Folder::new();
         let root = ca.write_root(folder.path());
-        let dovecot = Dovecot::start(&Options { leaf: Some(&leaf), ..options });
+        let dovecot = Dovecot::start(&Options { leaf: Some(&leaf), ..*options });
         Self { ca, leaf, dovecot, root, folder }
     }
 
