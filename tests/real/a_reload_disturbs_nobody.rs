@@ -22,7 +22,7 @@ use crate::{
         front::Front,
         peer::Peer,
     },
-    dialogue::log_in,
+    dialogue::{ends, log_in},
     dovecot::Ssl,
     harness::MESSAGE,
     stage::{DOORS, Stage, call, greeting, secure, trust},
@@ -88,7 +88,7 @@ impl Arrivals {
                 peer.until("OK");
             }
         }
-        assert_eq!(peer.rest(), "");
+        ends(&mut peer);
         place
     }
 }
@@ -174,7 +174,7 @@ fn in_a_hundred_of_them() {
         peer.until("i OK");
         peer.send("bye LOGOUT\r\n");
         peer.until("bye OK");
-        assert_eq!(peer.rest(), "");
+        ends(peer);
     }
     for line in stage.front.log() {
         assert!(line["level"] != "ERROR", "{line}");

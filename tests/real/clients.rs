@@ -179,13 +179,14 @@ pub(crate) fn showcerts(door: &Door<'_>, host: &str, name: Option<&str>) -> Stri
 /// Runs it to its end, and returns what it printed; its failure is the test's.
 fn output(mut command: Command, package: &str) -> Vec<u8> {
     command.stdin(Stdio::null());
+    let program = command.get_program().to_string_lossy().into_owned();
     let mut process = Process::spawn(&mut command, package);
     let printed = process.out.end(PATIENCE);
     let status = match &printed {
         Ok(_) => process.child.wait().expect("our own child"),
-        Err(_) => panic!("{command:?} is still running\n{}", process.said()),
+        Err(_) => panic!("{program} is still running\n{}", process.said()),
     };
-    assert!(status.success(), "{command:?}: {status}\n{}", process.said());
+    assert!(status.success(), "{program}: {status}\n{}", process.said());
     printed.expect("looked at above")
 }
 

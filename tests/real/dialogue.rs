@@ -1,5 +1,9 @@
 //! As much of the protocols as the transcripts in these tests have in common.
 
+use std::{io::Read as _, net::TcpStream};
+
+use rustls::{ClientConnection, StreamOwned};
+
 use crate::{
     clients::Protocol,
     common::peer::{Bytes, Peer},
@@ -65,11 +69,11 @@ pub(crate) fn sieve_capabilities(said: &str) -> Vec<String> {
     said.lines().take_while(|line| !line.starts_with("OK")).map(str::to_owned).collect()
 }
 
-/// Reads up to and with this.
-pub(crate) fn read_to<S: Bytes>(peer: &mut Peer<S>, end: &[u8]) -> Vec<u8> {
+/// Reads until what was read is complete.
+pub(crate) fn read_to<S: Bytes>(peer: &mut Peer<S>, complete: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 65536];
-    while !all.ends_with(end) {
+    while !complete(&all) {
         let n = peer
             .0
             .read(&mut buffer)
@@ -78,4 +82,11 @@ pub(crate) fn read_to<S: Bytes>(peer: &mut Peer<S>, end: &[u8]) -> Vec<u8> {
         all.extend_from_slice(&buffer[..n]);
     }
     all
+}
+
+/// T18: the end of the session is announced as such: a stream that merely breaks off is an error here.
+pub(crate) fn ends(peer: &mut Peer<StreamOwned<ClientConnection, TcpStream>>) {
+    let mut rest = Vec::new();
+    let end = peer.0.read_to_end(&mut rest);
+    assert!(end.is_ok() && rest.is_empty(), "{end:?} after {:?}", String::from_utf8_lossy(&rest));
 }

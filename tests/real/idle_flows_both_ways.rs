@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::{
     clients::{How, Protocol},
-    dialogue::log_in,
+    dialogue::{ends, log_in},
     dovecot::Ssl,
     harness::MESSAGE,
     stage::{Stage, enter},
@@ -59,7 +59,7 @@ fn while_a_message_is_delivered_and_another_uploaded() {
         for mut peer in [quiet, busy] {
             peer.send("e LOGOUT\r\n");
             peer.until("e OK");
-            assert_eq!(peer.rest(), "", "after the goodbye there is nothing");
+            ends(&mut peer);
         }
     }
 }
