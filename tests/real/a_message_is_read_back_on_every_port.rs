@@ -64,3 +64,18 @@ fn by_a_client_that_does_not_wait() {
         holds_the_message(heard.replace("\r\n..", "\r\n.").as_bytes(), "an impatient client");
     }
 }
+
+/// D: the other way round: what a client uploads arrives whole.
+#[test]
+fn and_one_can_be_put_there() {
+    let stage = Stage::set(Ssl::No);
+    let file = stage.backend.folder.write("upload.eml", MESSAGE);
+    for how in [How::Starttls, How::Implicit] {
+        clients::upload(&stage.door(Protocol::Imap, how), &file);
+    }
+    let mut talk = Talk::openssl(&stage.door(Protocol::Imap, How::Implicit), "127.0.0.5");
+    talk.say("a LOGIN alice secret", "a OK");
+    talk.say("b SELECT INBOX", "b OK");
+    let fetched = talk.say("c FETCH 1:2 BODY[]", "c OK");
+    assert_eq!(fetched.matches(MESSAGE).count(), 2, "{fetched}");
+}

@@ -11,8 +11,9 @@ use std::{
 
 use rustix::process::Signal;
 use rustls::{
-    ClientConfig, ClientConnection, StreamOwned, pki_types::CertificateDer,
-    pki_types::pem::PemObject,
+    ClientConfig, ClientConnection, HandshakeKind, StreamOwned,
+    client::Resumption,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 
 use crate::{
@@ -93,6 +94,13 @@ impl Arrivals {
     }
 }
 
+/// For full handshakes only: who resumes is shown no certificate.
+fn without_tickets(stage: &Stage) -> Arc<ClientConfig> {
+    let mut config = (*trust(&stage.backend.root)).clone();
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
 fn write(leaf: &Leaf, stage: &Stage) {
     leaf.certbot(&stage.backend.live().join(NAME));
 }
@@ -105,12 +113,9 @@ fn in_a_hundred_of_them() {
     let renewals: Vec<Leaf> =
         (0..RENEWALS).map(|_| stage.backend.ca.leaf(&[NAME, "localhost"], Kind::Ecdsa)).collect();
     let series = std::iter::once(&stage.backend.leaf).chain(&renewals);
-    // Full handshakes only: who resumes is shown no certificate.
-    let mut without_tickets = (*trust(&stage.backend.root)).clone();
-    without_tickets.resumption = rustls::client::Resumption::disabled();
     let arrivals = Arc::new(Arrivals {
         ports: std::array::from_fn(|n| stage.front.port(n)),
-        trust: Arc::new(without_tickets),
+        trust: without_tickets(&stage),
         in_force: AtomicUsize::new(0),
         series: series
             .map(|leaf| CertificateDer::from_pem_slice(leaf.cert.as_bytes()).unwrap())
@@ -188,7 +193,7 @@ fn nor_do_signals_faster_than_it_can_follow() {
     let renewal = stage.backend.ca.leaf(&[NAME], Kind::Ecdsa);
     let arrivals = Arrivals {
         ports: std::array::from_fn(|n| stage.front.port(n)),
-        trust: trust(&stage.backend.root),
+        trust: without_tickets(&stage),
         in_force: AtomicUsize::new(0),
         series: [&stage.backend.leaf, &renewal]
             .map(|l| CertificateDer::from_pem_slice(l.cert.as_bytes()).unwrap())
@@ -209,6 +214,37 @@ fn nor_do_signals_faster_than_it_can_follow() {
     for n in 0..DOORS.len() {
         assert_eq!(arrivals.visit(n), 1);
     }
+}
+
+/// T14: a ticket from before the reload is good after it, or every reload would bring a storm of full handshakes.
+#[test]
+fn nor_make_returning_clients_start_over() {
+    let stage = Stage::set(Ssl::No);
+    let arrivals = Arrivals {
+        ports: std::array::from_fn(|n| stage.front.port(n)),
+        trust: trust(&stage.backend.root),
+        in_force: AtomicUsize::new(0),
+        series: vec![CertificateDer::from_pem_slice(stage.backend.leaf.cert.as_bytes()).unwrap()],
+        over: AtomicUsize::new(0),
+    };
+    let mut kinds = Vec::new();
+    for reload in [false, true] {
+        if reload {
+            write(&stage.backend.ca.leaf(&[NAME], Kind::Ecdsa), &stage);
+            stage.front.reload();
+        }
+        let (mut peer, _) = arrivals.arrive(1);
+        kinds.push(peer.0.conn.handshake_kind());
+        log_in(&mut peer, Protocol::Imap);
+        peer.send("bye LOGOUT\r\n");
+        peer.until("bye OK");
+        ends(&mut peer);
+    }
+    assert!(
+        matches!(kinds[0], Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest)),
+        "{kinds:?}"
+    );
+    assert_eq!(kinds[1], Some(HandshakeKind::Resumed));
 }
 
 /// Waits for the reload that changed something; those before it found nothing new.

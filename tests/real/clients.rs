@@ -54,24 +54,20 @@ impl Door<'_> {
 
 /// Reads the first message with curl, coming from `source`.
 pub(crate) fn curl(door: &Door<'_>, source: &str) -> Vec<u8> {
-    let secure = if door.how == How::Implicit { "s" } else { "" };
-    let (scheme, path) = match door.protocol {
-        Protocol::Imap => ("imap", "INBOX/;MAILINDEX=1"),
-        Protocol::Pop3 => ("pop3", "1"),
+    let path = match door.protocol {
+        Protocol::Imap => "INBOX/;MAILINDEX=1",
+        Protocol::Pop3 => "1",
         Protocol::Sieve => panic!("curl does not speak ManageSieve"),
     };
+    output(curl_to(door, source, path), "curl")
+}
+
+fn curl_to(door: &Door<'_>, source: &str, path: &str) -> Command {
+    let scheme = format!("{:?}{}", door.protocol, if door.how == How::Implicit { "s" } else { "" })
+        .to_lowercase();
     let mut command = Command::new("curl");
     command
-        .args([
-            "--silent",
-            "--show-error",
-            "--no-netrc",
-            "--ssl-reqd",
-            "--noproxy",
-            "*",
-            "--interface",
-            source,
-        ])
+        .args(["--silent", "--show-error", "--ssl-reqd", "--noproxy", "*", "--interface", source])
         .args([
             "--user",
             &format!("{USER}:{PASSWORD}"),
@@ -80,8 +76,15 @@ pub(crate) fn curl(door: &Door<'_>, source: &str) -> Vec<u8> {
         ])
         .arg("--cacert")
         .arg(door.root)
-        .arg(format!("{scheme}{secure}://{NAME}:{}/{path}", door.port));
-    output(command, "curl")
+        .arg(format!("{scheme}://{NAME}:{}/{path}", door.port));
+    command
+}
+
+/// Uploads a message with curl, by IMAP's APPEND.
+pub(crate) fn upload(door: &Door<'_>, message: &Path) {
+    let mut command = curl_to(door, "127.0.0.5", "INBOX");
+    command.arg("--upload-file").arg(message);
+    output(command, "curl");
 }
 
 /// Fetches the mailbox with mbsync, and returns its only message as it then lies in the Maildir.
@@ -162,9 +165,11 @@ fn run_python(script: &str, door: &Door<'_>, source: &str) -> Vec<u8> {
 }
 
 /// What `openssl s_client -showcerts` prints about this port; its handshake must succeed, its verdict is in the text.
-pub(crate) fn showcerts(door: &Door<'_>, host: &str, name: Option<&str>) -> String {
+pub(crate) fn showcerts(door: &Door<'_>, host: &str, name: Option<&str>, more: &[&str]) -> String {
     let mut command = Command::new("openssl");
-    command.args(["s_client", "-showcerts", "-connect", &format!("{host}:{}", door.port)]);
+    command
+        .args(["s_client", "-showcerts", "-connect", &format!("{host}:{}", door.port)])
+        .args(more);
     command.arg("-CAfile").arg(door.root).args(["-no-CApath", "-no-CAstore"]);
     match name {
         Some(name) => command.args(["-servername", name, "-verify_hostname", name]),

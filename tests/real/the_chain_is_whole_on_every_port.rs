@@ -32,7 +32,7 @@ fn in_the_order_in_which_it_is_verified() {
     let stage = Stage::set(Ssl::Yes);
     for door in stage.doors() {
         is_leaf_and_intermediate(
-            &clients::showcerts(&door, "127.0.0.1", Some(NAME)),
+            &clients::showcerts(&door, "127.0.0.1", Some(NAME), &[]),
             &stage.backend,
         );
     }
@@ -59,5 +59,5 @@ fn from_files_that_lie_beside_each_other() {
         port: front.port(0),
         root: &backend.root,
     };
-    is_leaf_and_intermediate(&clients::showcerts(&door, "127.0.0.1", Some(NAME)), &backend);
+    is_leaf_and_intermediate(&clients::showcerts(&door, "127.0.0.1", Some(NAME), &[]), &backend);
 }
