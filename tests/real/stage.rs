@@ -133,11 +133,14 @@ impl Stage {
 
 /// Connects from an address of the test's choice: 127.0.0.0/8 is all ours.
 pub(crate) fn call(port: u16, source: Ipv4Addr) -> Peer<TcpStream> {
+    call_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), source)
+}
+
+/// The same, to any address.
+pub(crate) fn call_at(to: SocketAddr, source: Ipv4Addr) -> Peer<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from((source, 0)).into()).expect("a loopback address");
-    socket
-        .connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())
-        .expect("somebody listens");
+    socket.connect(&to.into()).expect("somebody listens");
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();

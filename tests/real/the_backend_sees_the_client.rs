@@ -1,13 +1,14 @@
 //! Dovecot's log has the client's address and knows that the client speaks TLS; strangers it never sees.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::{
     clients::{self, Door, How, NAME, Protocol},
     common::front::Front,
+    dialogue::log_in,
     dovecot::Ssl,
     harness::MESSAGE,
-    stage::{Backend, DOORS, Stage, call, greeting},
+    stage::{Backend, DOORS, Stage, call, call_at, greeting, secure, trust},
 };
 
 /// X2, X6, X9, T28: the address and port of both ends, TLS, and the same in the front's own log.
@@ -44,6 +45,23 @@ fn with_its_address_and_tls_on_every_port() {
             );
         }
     }
+}
+
+/// X2: the address that the client called, where the front has several.
+#[test]
+fn and_the_address_that_it_called() {
+    let backend = Backend::new(Ssl::Yes);
+    backend.leaf.certbot(&backend.live().join(NAME));
+    let mut config = backend.as_yaml();
+    config.push_str("listeners:\n  - { bind: \"0.0.0.0:0\", protocol: imap, tls: implicit, backend: dovecot }\n");
+    let front = Front::start(&config);
+    let (mark, port) = (backend.dovecot.mark(), front.port(0));
+    let called = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
+    let mut inside = secure(call_at(called, Ipv4Addr::new(127, 0, 0, 5)), trust(&backend.root));
+    greeting(&mut inside, Protocol::Imap);
+    log_in(&mut inside, Protocol::Imap);
+    let lip = format!("lip=127.0.0.2, lport={port},");
+    backend.dovecot.logs(mark, &["Login: user=<alice>", "rip=127.0.0.5,", &lip]);
 }
 
 /// X9's other half: what is answered before the login costs the backend no connection.
