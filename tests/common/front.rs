@@ -97,11 +97,12 @@ impl Front {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero() && lines.last() != Some(&Value::Null),
-                "waited in vain until {what}; the log:\n{}",
-                lines.iter().map(|l| format!("{l}\n")).collect::<String>()
-            );
+            if left.is_zero() || lines.last() == Some(&Value::Null) {
+                let log: String = lines.iter().map(|l| format!("{l}\n")).collect();
+                // A panic that held the lock would poison it for the one who prints the log in the end.
+                drop(lines);
+                panic!("waited in vain until {what}; the log:\n{log}");
+            }
             lines = self.log.more.wait_timeout(lines, left).unwrap().0;
         }
     }

@@ -1,0 +1,31 @@
+//! The front between real components: Dovecot behind it, the clients that people use before it.
+//!
+//! Missing programs fail the test that needs them, and the failure says which Debian package to install.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests may panic, and explain themselves"
+)]
+
+mod clients;
+#[path = "../common/mod.rs"]
+mod common;
+mod dialogue;
+mod dovecot;
+mod harness;
+mod stage;
+mod tap;
+
+mod a_message_is_read_back_on_every_port;
+mod a_reload_disturbs_nobody;
+mod a_script_is_kept;
+mod capabilities_are_the_backends_own;
+mod compression_passes;
+mod idle_flows_both_ways;
+mod mail_is_not_touched;
+mod nobody_speaks_as_the_front;
+mod passwords_are_the_backends_affair;
+mod the_backend_sees_the_client;
+mod the_certificate_fits_the_client;
+mod the_chain_is_whole_on_every_port;
