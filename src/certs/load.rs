@@ -175,7 +175,7 @@ impl Group {
         let Some(content) = pem::read(file)? else { return Ok(()) };
         for der in content.certificates {
             if !self.certificates.iter().any(|(_, c)| c.der == der) {
-                let parsed = Parsed::new(der).map_err(|why| Finding::error(file, why))?;
+                let parsed = Parsed::new(&der).map_err(|why| Finding::error(file, why))?;
                 self.certificates.push((file.to_owned(), parsed));
             }
         }
@@ -195,7 +195,7 @@ impl Group {
             }
             match self.keys.iter().find(|(_, key)| is_pair(key.as_ref(), leaf)) {
                 Some((_, key)) if !self.is_authority(leaf) => {
-                    fresh.push(self.serve(file, leaf, key, &beside, pool, &mut findings))
+                    fresh.push(self.serve(file, leaf, key, &beside, pool, &mut findings));
                 }
                 Some(_) => {}
                 // An authority beside its leafs needs no key.
@@ -243,10 +243,10 @@ impl Group {
         }
         match (leaf.not_before, leaf.not_after, now()) {
             (from, _, now) if now < from => {
-                findings.push(Finding::warning(file, "it is not valid yet"))
+                findings.push(Finding::warning(file, "it is not valid yet"));
             }
             (_, to, now) if now > to => {
-                findings.push(Finding::warning(file, "it has expired: clients will refuse it"))
+                findings.push(Finding::warning(file, "it has expired: clients will refuse it"));
             }
             _ => {}
         }

@@ -29,8 +29,8 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
-    pub(super) fn new(der: CertificateDer<'static>) -> Result<Self, String> {
-        let (rest, cert) = X509Certificate::from_der(&der)
+    pub(super) fn new(der: &CertificateDer<'static>) -> Result<Self, String> {
+        let (rest, cert) = X509Certificate::from_der(der)
             .map_err(|e| format!("a certificate cannot be read: {e}"))?;
         if !rest.is_empty() {
             return Err("a certificate has octets behind its end".to_owned());
@@ -53,7 +53,7 @@ impl Parsed {
         for extension in cert.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => {
-                    parsed.subject_key_id = Some(id.0.to_vec())
+                    parsed.subject_key_id = Some(id.0.to_vec());
                 }
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     parsed.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());

@@ -26,7 +26,7 @@ impl Changes {
             match old.get(name) {
                 None => changes.added.push((*name).to_owned()),
                 Some(before) if leafs(before) != leafs(certificates) => {
-                    changes.renewed.push((*name).to_owned())
+                    changes.renewed.push((*name).to_owned());
                 }
                 Some(_) => {}
             }

@@ -125,6 +125,22 @@ impl Signals {
     }
 }
 
+/// A socket as the configuration names it: its address, and which of those that name it. Port 0,
+/// which has the kernel choose, may well be named twice.
+type Named = (SocketAddr, usize);
+
+/// The sockets of a configuration.
+fn named(config: &Config) -> impl Iterator<Item = (Named, &Listener)> {
+    let mut times: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    config.listeners.iter().flat_map(|l| l.bind.iter().map(move |a| (*a, l))).map(
+        move |(address, listener)| {
+            let time = times.entry(address).or_default();
+            *time += 1;
+            ((address, *time), listener)
+        },
+    )
+}
+
 /// Names for sessions: unique in this process by a counter, beyond it by chance.
 #[derive(Debug)]
 pub(super) struct Ids {
@@ -154,10 +170,9 @@ struct Daemon {
     door: Door,
     capacity: Capacity,
     backends: Backends,
-    /// By the address that the configuration names.
-    listening: BTreeMap<SocketAddr, Listening>,
+    listening: BTreeMap<Named, Listening>,
     /// Bound, and waiting for [`Daemon::open`].
-    bound: Vec<(SocketAddr, Bound, Manner)>,
+    bound: Vec<(Named, Bound, Manner)>,
     stop: watch::Sender<Stop>,
     sessions: mpsc::Receiver<()>,
 }
@@ -207,10 +222,10 @@ impl Daemon {
     fn furnish(
         &mut self,
         config: &Config,
-        mut fresh: BTreeMap<SocketAddr, Bound>,
+        mut fresh: BTreeMap<Named, Bound>,
     ) -> Vec<oneshot::Receiver<()>> {
         let (mut probes, mut keys) = (Vec::new(), HashSet::new());
-        for listener in &config.listeners {
+        for (named, listener) in named(config) {
             let key = Key {
                 target: listener.target.clone(),
                 protocol: listener.protocol,
@@ -219,7 +234,7 @@ impl Daemon {
             let (backend, first) = self.backends.get(&key, &config.state_dir, config.timeouts);
             probes.extend(first);
             keys.insert(key);
-            let policy = Arc::new(Policy {
+            let policy = Policy {
                 protocol: listener.protocol,
                 tls: listener.tls,
                 unknown_name: listener.unknown_name,
@@ -228,17 +243,15 @@ impl Daemon {
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,
-            });
-            for address in &listener.bind {
-                let manner = Manner {
-                    policy: policy.clone(),
-                    strangers_per_address: config.limits.pre_login_per_address,
-                };
-                if let Some(listening) = self.listening.get(address) {
-                    listening.change(manner);
-                } else if let Some(bound) = fresh.remove(address) {
-                    self.bound.push((*address, bound, manner));
-                }
+            };
+            let manner = Manner {
+                policy: Arc::new(policy),
+                strangers_per_address: config.limits.pre_login_per_address,
+            };
+            if let Some(listening) = self.listening.get(&named) {
+                listening.change(manner);
+            } else if let Some(bound) = fresh.remove(&named) {
+                self.bound.push((named, bound, manner));
             }
         }
         self.backends.keep_only(&keys);
@@ -251,7 +264,7 @@ impl Daemon {
             let policy = manner.policy.clone();
             let opened = bound.open(manner, self.door.clone());
             let listening =
-                opened.map_err(|e| Unfit::from(format!("cannot accept on {named}: {e}")))?;
+                opened.map_err(|e| Unfit::from(format!("cannot accept on {}: {e}", named.0)))?;
             tracing::info!(
                 address = %listening.address,
                 protocol = policy.protocol.name(),
@@ -298,8 +311,7 @@ impl Daemon {
         self.door.house.tls.store(Arc::new(server));
         self.capacity.resize(config.limits.connections);
         self.furnish(&config, fresh);
-        let wanted: HashSet<SocketAddr> =
-            config.listeners.iter().flat_map(|l| &l.bind).copied().collect();
+        let wanted: HashSet<Named> = named(&config).map(|(named, _)| named).collect();
         self.listening.retain(|named, listening| {
             let stays = wanted.contains(named);
             if !stays {
@@ -364,22 +376,19 @@ impl Daemon {
 /// sockets that were bound are closed again.
 fn bind(
     config: &Config,
-    listening: &BTreeMap<SocketAddr, Listening>,
-) -> Result<BTreeMap<SocketAddr, Bound>, Unfit> {
-    let (mut bound, mut problems) = (BTreeMap::new(), Vec::new());
-    for listener in &config.listeners {
-        problems.extend(is_loop(config, listener));
-        for address in &listener.bind {
-            if listening.contains_key(address) {
-                continue;
+    listening: &BTreeMap<Named, Listening>,
+) -> Result<BTreeMap<Named, Bound>, Unfit> {
+    let mut problems: Vec<String> =
+        config.listeners.iter().filter_map(|l| is_loop(config, l)).collect();
+    let mut bound = BTreeMap::new();
+    for (named, listener) in named(config).filter(|(named, _)| !listening.contains_key(named)) {
+        let address = named.0;
+        match listen::bind(address) {
+            Ok(socket) => drop(bound.insert(named, socket)),
+            Err(error) if listener.is_standard && address.is_ipv6() && has_no_ipv6(&error) => {
+                tracing::warn!(%address, %error, "this machine has no IPv6, so nothing listens there");
             }
-            match listen::bind(*address) {
-                Ok(socket) => drop(bound.insert(*address, socket)),
-                Err(error) if listener.is_standard && address.is_ipv6() && has_no_ipv6(&error) => {
-                    tracing::warn!(%address, %error, "this machine has no IPv6, so nothing listens there");
-                }
-                Err(error) => problems.push(listen::explain(*address, &error)),
-            }
+            Err(error) => problems.push(listen::explain(address, &error)),
         }
     }
     if problems.is_empty() { Ok(bound) } else { Err(Unfit(problems)) }

@@ -8,8 +8,6 @@
 //! sockets. `session::drive` is the only place that reads and writes. To add one, write its
 //! file, and name it in [`Service`] and in `converse`.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may panic"))]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -104,10 +104,10 @@ pub(crate) fn session<F: Filter>(new: impl Fn() -> F, turns: &[Turn], after: Aft
         for (n, turn) in turns.iter().enumerate() {
             match turn {
                 Turn::Client(text) => {
-                    cut.parts(text.as_bytes()).for_each(|part| wire.arrives(Side::Client, part))
+                    cut.parts(text.as_bytes()).for_each(|part| wire.arrives(Side::Client, part));
                 }
                 Turn::Backend(text) => {
-                    cut.parts(text.as_bytes()).for_each(|part| wire.arrives(Side::Backend, part))
+                    cut.parts(text.as_bytes()).for_each(|part| wire.arrives(Side::Backend, part));
                 }
                 Turn::ToClient(text) => wire.left(Side::Client, text, n, cut),
                 Turn::ToBackend(text) => wire.left(Side::Backend, text, n, cut),
@@ -120,35 +120,25 @@ pub(crate) fn session<F: Filter>(new: impl Fn() -> F, turns: &[Turn], after: Aft
 }
 
 /// A session without sockets: what the relay does, in its simplest form.
-pub(crate) struct Wire<F> {
-    pub(crate) filter: F,
+struct Wire<F> {
+    filter: F,
     client: Vec<u8>,
     backend: Vec<u8>,
-    pub(crate) out: Out,
-    pub(crate) after: After,
+    out: Out,
+    after: After,
 }
 
 impl<F: Filter> Wire<F> {
-    pub(crate) fn new(filter: F) -> Self {
-        Self {
-            filter,
-            client: Vec::new(),
-            backend: Vec::new(),
-            out: Out::default(),
-            after: After::Filtered,
-        }
-    }
-
-    pub(crate) fn arrives(&mut self, from: Side, bytes: &[u8]) {
+    fn arrives(&mut self, from: Side, bytes: &[u8]) {
         self.inbox(from).extend_from_slice(bytes);
         // Each side may have waited for the other.
         let mut idle = 0;
         let mut side = from;
         while idle < 2 {
             if self.push(side) {
-                idle = 0
+                idle = 0;
             } else {
-                idle += 1
+                idle += 1;
             }
             side = other(side);
         }

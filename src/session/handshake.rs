@@ -35,7 +35,7 @@ pub(super) async fn handshake(
 ) -> io::Result<Shaken> {
     let start = match feed(&glued)? {
         Fed::Whole(accepted) => StartHandshake::from_parts(*accepted, tcp),
-        Fed::Part(acceptor) => LazyConfigAcceptor::new(acceptor, tcp).await?,
+        Fed::Part(acceptor) => LazyConfigAcceptor::new(*acceptor, tcp).await?,
     };
     drop(glued);
     // The certificates of this moment: a session that was accepted before a reload gets the new.
@@ -60,7 +60,7 @@ pub(super) async fn handshake(
 }
 
 enum Fed {
-    Part(Acceptor),
+    Part(Box<Acceptor>),
     Whole(Box<rustls::server::Accepted>),
 }
 
@@ -76,7 +76,7 @@ fn feed(mut glued: &[u8]) -> io::Result<Fed> {
             Err((error, _)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
         }
     }
-    Ok(Fed::Part(acceptor))
+    Ok(Fed::Part(Box::new(acceptor)))
 }
 
 async fn reject(start: StartHandshake<TcpStream>, name: &str) -> io::Error {

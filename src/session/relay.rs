@@ -476,7 +476,7 @@ impl<'a> Machine<'a> {
                 (way.unflushed, way.ended, way.shut) = (false, true, true);
             }
             Side::Backend if is_disconnect(&error) => {
-                self.outcome = Some(Outcome::Closed(Side::Client))
+                self.outcome = Some(Outcome::Closed(Side::Client));
             }
             _ => self.outcome = Some(Outcome::Failed(other(from), error)),
         }

@@ -69,7 +69,7 @@ impl Front {
 
     /// The address of the n-th socket, in the order of the configuration.
     pub fn address(&self, n: usize) -> SocketAddr {
-        let lines = self.log.lines.lock().unwrap();
+        let lines = self.log();
         let listening: Vec<&Value> = lines.iter().filter(|l| l["message"] == "listening").collect();
         let line = listening.get(n).unwrap_or_else(|| panic!("socket {n} among {listening:?}"));
         line["address"].as_str().unwrap().parse().unwrap()

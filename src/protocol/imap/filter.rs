@@ -108,7 +108,7 @@ impl Filter {
         }
     }
 
-    fn from_client(&mut self, input: &[u8], out: &mut Out) -> (usize, Verdict) {
+    fn client_sends(&mut self, input: &[u8], out: &mut Out) -> (usize, Verdict) {
         match &mut self.client {
             Client::Wait { .. } => return (0, Verdict::Hold),
             Client::Literal { left: 0 } => self.client = Client::Rest,
@@ -264,7 +264,7 @@ impl Filter {
         }
     }
 
-    fn from_backend(&mut self, input: &[u8], out: &mut Out) -> (usize, Verdict) {
+    fn backend_sends(&mut self, input: &[u8], out: &mut Out) -> (usize, Verdict) {
         match &mut self.backend {
             Backend::Literal { left: 0 } => self.backend = Backend::Rest,
             Backend::Literal { left } => return (take(left, input), Verdict::Pass),
@@ -325,8 +325,8 @@ impl Filter {
 impl seam::Filter for Filter {
     fn push(&mut self, from: Side, input: &[u8], out: &mut Out) -> (usize, Verdict) {
         match from {
-            Side::Backend => self.from_backend(input, out),
-            Side::Client => self.from_client(input, out),
+            Side::Backend => self.backend_sends(input, out),
+            Side::Client => self.client_sends(input, out),
         }
     }
 

@@ -210,8 +210,9 @@ mod tests {
     use crate::protocol::transcript::{Talk, dialogue};
 
     const REQUIRED: Offer = Offer { starttls: true, proceed: false, login: false };
-    const HELLO: Talk =
-        Talk::Front("* OK [CAPABILITY IMAP4rev1 ID STARTTLS LOGINDISABLED] Dovecot ready.\r\n");
+    const HELLO: Talk = Talk::Front(
+        "* OK [CAPABILITY IMAP4rev1 SASL-IR ID STARTTLS LOGINDISABLED] Dovecot ready.\r\n",
+    );
 
     fn learned() -> &'static Learned {
         let capabilities =
@@ -251,7 +252,7 @@ mod tests {
                     "1 NO [PRIVACYREQUIRED] Begin TLS with STARTTLS first, credentials are not taken in clear\r\n\
                      2 NO [PRIVACYREQUIRED] Begin TLS with STARTTLS first, credentials are not taken in clear\r\n\
                      3 NO [PRIVACYREQUIRED] Begin TLS with STARTTLS first, credentials are not taken in clear\r\n\
-                     * CAPABILITY IMAP4rev1 ID STARTTLS LOGINDISABLED\r\n4 OK Capability completed\r\n\
+                     * CAPABILITY IMAP4rev1 SASL-IR ID STARTTLS LOGINDISABLED\r\n4 OK Capability completed\r\n\
                      * BYE Logging out\r\n5 OK Logout completed\r\n",
                 ),
             ],

@@ -117,9 +117,8 @@ fn parse(arguments: &[u8]) -> Option<Vec<Field>> {
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
-    fn is_end(mut self) -> bool {
-        self.spaces();
-        self.0.is_empty()
+    fn is_end(&self) -> bool {
+        self.0.iter().all(|b| *b == b' ')
     }
 
     fn spaces(&mut self) {

@@ -125,7 +125,7 @@ impl Filter {
                 Verdict::Replace
             }
             (true, true) => {
-                for own in capability::own(self.offer) {
+                if let Some(own) = capability::own(self.offer) {
                     out.to_client.extend_from_slice(format!("{own}\r\n").as_bytes());
                 }
                 out.to_client.extend_from_slice(b".\r\n");
