@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,13 @@ pub struct Front {
 struct Log {
     lines: Mutex<Vec<Value>>,
     more: Condvar,
+}
+
+impl Log {
+    /// The lines so far, also after a test has failed with them in its hands.
+    fn lines(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Front {
@@ -58,10 +65,10 @@ impl Front {
             for line in BufReader::new(stderr).lines() {
                 let Ok(line) = line else { break };
                 let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                sink.lines.lock().unwrap().push(value);
+                sink.lines().push(value);
                 sink.more.notify_all();
             }
-            sink.lines.lock().unwrap().push(Value::Null); // the end
+            sink.lines().push(Value::Null); // the end
             sink.more.notify_all();
         });
         Self { child, log, config: path, folder }
@@ -69,7 +76,7 @@ impl Front {
 
     /// The address of the n-th socket, in the order of the configuration.
     pub fn address(&self, n: usize) -> SocketAddr {
-        let lines = self.log();
+        let lines = self.log.lines();
         let listening: Vec<&Value> = lines.iter().filter(|l| l["message"] == "listening").collect();
         let line = listening.get(n).unwrap_or_else(|| panic!("socket {n} among {listening:?}"));
         line["address"].as_str().unwrap().parse().unwrap()
@@ -85,13 +92,13 @@ impl Front {
 
     /// How many lines the log has by now: a mark to wait from.
     pub fn mark(&self) -> usize {
-        self.log.lines.lock().unwrap().len()
+        self.log.lines().len()
     }
 
     /// Waits for a log line at or after `from`; fails with the whole log when it does not come.
     pub fn wait(&self, what: &str, from: usize, is_it: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.log.lines.lock().unwrap();
+        let mut lines = self.log.lines();
         loop {
             if let Some(line) = lines.iter().skip(from).find(|line| is_it(line)) {
                 return line.clone();
@@ -103,12 +110,13 @@ impl Front {
                 drop(lines);
                 panic!("waited in vain until {what}; the log:\n{log}");
             }
-            lines = self.log.more.wait_timeout(lines, left).unwrap().0;
+            lines =
+                self.log.more.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     pub fn log(&self) -> Vec<Value> {
-        self.log.lines.lock().unwrap().clone()
+        self.log.lines().clone()
     }
 
     /// Replaces the configuration; it counts from the next SIGHUP on.
