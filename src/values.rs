@@ -2,11 +2,13 @@
 
 use std::{fmt, str::FromStr, time};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
 
 /// A span of time as the configuration writes it: `10s`, `5m`, `2h`, `250ms`, `1d`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub time::Duration);
 
 impl FromStr for Duration {
@@ -31,14 +33,6 @@ impl FromStr for Duration {
     }
 }
 
-impl TryFrom<String> for Duration {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
@@ -57,8 +51,7 @@ fn wrong_duration(text: &str) -> String {
 }
 
 /// A number of octets as the configuration writes it: `16KiB`, `1MiB`, `512B`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
 
 impl FromStr for Size {
@@ -82,14 +75,6 @@ impl FromStr for Size {
     }
 }
 
-impl TryFrom<String> for Size {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -107,8 +92,7 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// A network in CIDR notation; a bare address is a network of one.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: std::net::IpAddr,
     bits: u8,
@@ -156,13 +140,36 @@ impl FromStr for Network {
     }
 }
 
-impl TryFrom<String> for Network {
-    type Error = String;
+/// Reads a value that is written as text, and says what was wanted where it is not.
+macro_rules! written_as_text {
+    ($($name:ident: $wanted:literal),+) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
+                impl Visitor<'_> for Text {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($wanted)
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_any(Text)
+            }
+        }
+    )+};
 }
+
+written_as_text!(
+    Duration: "a number and a unit, such as 500ms, 10s, 5m, 2h or 1d",
+    Network: "an address, or CIDR such as 192.0.2.0/24",
+    Size: "a number and a unit, such as 512B, 16KiB or 1MiB"
+);
 
 /// How a listener's clients come to TLS.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Backends {
     /// The one of listeners that name none.
     default: Option<Backend>,
+    /// One was meant to be the default, and what is wrong with it has been noted.
+    is_default_noted: bool,
     named: BTreeMap<String, Backend>,
 }
 
@@ -64,6 +66,7 @@ impl Backend {
 }
 
 pub(super) fn backends(top: &mut Section<'_>) -> Backends {
+    let is_stated = top.value("backend").is_some();
     let default: Option<String> = top.take("backend");
     let default = default.and_then(|text| {
         let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
@@ -77,7 +80,7 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     }
     // With one, there is nothing to choose.
     let only = named.values().next().filter(|_| named.len() == 1).cloned();
-    Backends { default: default.or(only), named }
+    Backends { is_default_noted: is_stated && default.is_none(), default: default.or(only), named }
 }
 
 fn backend(mut section: Section<'_>) -> Option<Backend> {
@@ -147,7 +150,9 @@ pub(super) fn listeners(
     for (path, listener) in &listeners {
         for address in listener.bind.iter().filter(|a| a.port() != 0) {
             if let Some(other) = bound.insert(*address, path.clone()) {
-                notebook.note(path, format!("{address} is bound by {other} already"));
+                let text =
+                    if other == *path { "twice".to_owned() } else { format!("by {other} already") };
+                notebook.note(path, format!("{address} is bound {text}"));
             }
         }
     }
@@ -203,7 +208,7 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
             None
         }),
         None => {
-            if backends.default.is_none() {
+            if backends.default.is_none() && !backends.is_default_noted {
                 section.note(
                     "backend",
                     "it is missing: with several `backends`, each listener names its own",
@@ -280,7 +285,9 @@ fn standard(
         } else {
             "with several `backends` and no `listeners`, it is wanted: where do the standard listeners go?"
         };
-        top.note("backend", text);
+        if !backends.is_default_noted {
+            top.note("backend", text);
+        }
         return Vec::new();
     };
     let mut listeners = Vec::new();

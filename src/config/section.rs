@@ -190,7 +190,7 @@ impl Notebook {
         match T::deserialize(value.clone()) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.note(path, error.to_string());
+                self.note(path, humane(&error.to_string()));
                 None
             }
         }
@@ -205,6 +205,29 @@ impl Notebook {
             }
         }
     }
+}
+
+/// serde's words for what was wanted, in the operator's.
+fn humane(error: &str) -> String {
+    let words = [
+        ("invalid type: ", "this is "),
+        ("invalid value: ", "this is "),
+        (
+            "invalid socket address syntax",
+            "an address and a port are wanted, such as \"0.0.0.0:993\" or \"[::]:993\"",
+        ),
+        ("unknown variant ", "unknown: "),
+        ("expected socket address", "expected an address and a port, such as \"0.0.0.0:993\""),
+        ("expected path string", "expected a path"),
+        ("expected a string", "expected text"),
+        ("expected u16", "expected a port, up to 65535"),
+        ("expected usize", "expected a whole number"),
+        ("sequence, ", "a list, "),
+        ("map, ", "a mapping, "),
+        ("integer ", "the number "),
+        ("string \"", "the text \""),
+    ];
+    words.iter().fold(error.to_owned(), |said, (theirs, ours)| said.replacen(theirs, ours, 1))
 }
 
 fn shown(value: &Value) -> String {

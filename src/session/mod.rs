@@ -1,4 +1,4 @@
-//! One client's way through the house. [`serve`] reads top to bottom.
+//! One client's way through the house. [`serve()`] reads top to bottom.
 
 mod handshake;
 mod relay;

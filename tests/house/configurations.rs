@@ -1,0 +1,59 @@
+//! Shipped configurations are fine, and wrong ones are explained.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use super::{files, top};
+
+fn vestibule(arguments: &[&str], file: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(arguments).arg(file).output().expect("the binary runs")
+}
+
+#[test]
+fn shipped_configurations_are_fine() {
+    for file in files("config", "yaml") {
+        let output = vestibule(&["check", "--offline"], &file);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(said.ends_with(&format!("{}: fine\n", file.display())), "{said}");
+    }
+}
+
+/// Beside each wrong file lies what has to be said about it, a line for each mistake.
+#[test]
+fn every_mistake_is_named_with_its_place_and_what_to_do() {
+    for file in files("tests/data/bad", "yaml") {
+        let expected =
+            std::fs::read_to_string(file.with_extension("txt")).expect("the expected messages");
+        let output = vestibule(&["check", "--offline"], &file);
+        let said = String::from_utf8_lossy(&output.stdout).replace(&file.display().to_string(), "");
+        assert_eq!(said, expected, "{}", file.display());
+        assert_eq!(output.status.code(), Some(1), "{}", file.display());
+    }
+}
+
+/// A start fails closed: `EX_CONFIG`, and the same words on standard error.
+#[test]
+fn a_wrong_configuration_does_not_start() {
+    let file = top().join("tests/data/bad/unknown-keys.yaml");
+    let expected =
+        std::fs::read_to_string(file.with_extension("txt")).expect("the expected messages");
+    let output = vestibule(&["serve", "--config"], &file);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr).replace(&file.display().to_string(), ""),
+        expected
+    );
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let file = top().join("tests/data/bad/there-is-none.yaml");
+    let output = vestibule(&["serve", "--config"], &file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there-is-none.yaml: it cannot be read: No such file"), "{said}");
+    assert_eq!(output.status.code(), Some(78));
+}
