@@ -89,13 +89,17 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
     let mut findings = Vec::new();
     let groups = find(sources, &mut findings);
     let pool = find(intermediates, &mut findings);
-    let pool: Vec<&Parsed> = pool
+    // A place that cannot be read now must not take its authorities from others.
+    let is_unreadable = |place: &Path| groups.iter().any(|g| !g.is_readable && g.place == place);
+    let remembered: Vec<Parsed> = previous
+        .map_or(&[][..], |p| &p.certificates)
         .iter()
-        .flat_map(|g| &g.certificates)
-        .chain(groups.iter().flat_map(|g| &g.certificates))
-        .map(|(_, c)| c)
-        .filter(|c| c.is_ca)
+        .filter(|c| is_unreadable(&c.place))
+        .flat_map(|c| c.certified.cert.iter().skip(1))
+        .filter_map(|der| Parsed::new(der).ok())
         .collect();
+    let found = pool.iter().chain(&groups).flat_map(|g| &g.certificates).map(|(_, c)| c);
+    let pool: Vec<&Parsed> = found.chain(&remembered).filter(|c| c.is_ca).collect();
 
     let mut store = Store { certificates: Vec::new(), findings };
     for group in &groups {
@@ -198,8 +202,9 @@ impl Group {
                     fresh.push(self.serve(file, leaf, key, &beside, pool, &mut findings));
                 }
                 Some(_) => {}
-                // An authority beside its leafs needs no key.
-                None if leaf.is_ca => {}
+                // An authority beside its leafs needs no key; and why one is missing where a file
+                // cannot be read has been said.
+                None if leaf.is_ca || !self.is_readable => {}
                 None => findings.push(Finding::error(file, self.no_key(leaf))),
             }
         }

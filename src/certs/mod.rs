@@ -13,3 +13,6 @@ pub use finding::{Finding, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Certificate, KeyKind, Store, load};
 pub use set::{CertificateSet, Choice, Reason, Wishes};
+
+#[cfg(test)]
+mod tests;
