@@ -43,18 +43,24 @@ fn authority(name: &str) -> CertificateParams {
 
 impl Authority {
     fn new() -> Self {
-        let root = CertifiedIssuer::self_signed(authority("Root"), ecdsa()).unwrap();
-        let intermediate = CertifiedIssuer::signed_by(authority("CA 1"), ecdsa(), &root).unwrap();
+        Self::named("")
+    }
+
+    fn named(name: &str) -> Self {
+        let root =
+            CertifiedIssuer::self_signed(authority(&format!("Root{name}")), ecdsa()).unwrap();
+        let intermediate =
+            CertifiedIssuer::signed_by(authority(&format!("CA 1{name}")), ecdsa(), &root).unwrap();
         Self { root, intermediate }
     }
 
-    fn leaf(&self, names: &[&str], key: KeyPair) -> Leaf {
+    fn leaf(&self, names: &[&str], key: &KeyPair) -> Leaf {
         let mut params =
             CertificateParams::new(names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>())
                 .unwrap();
         params.use_authority_key_identifier_extension = true;
         Leaf {
-            cert: params.signed_by(&key, &self.intermediate).unwrap().pem(),
+            cert: params.signed_by(key, &self.intermediate).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }
@@ -129,7 +135,7 @@ fn chosen(set: &CertificateSet, sni: Option<&str>, local: &str) -> (Arc<Certific
 #[test]
 fn the_chain_is_the_same_from_every_layout() {
     let ca = Authority::new();
-    let leaf = ca.leaf(&["mail.example.org"], ecdsa());
+    let leaf = ca.leaf(&["mail.example.org"], &ecdsa());
     let (root, issuer) = (ca.root.pem(), ca.intermediate.pem());
     let layouts: [&[(&str, &[&str])]; 5] = [
         &[
@@ -163,7 +169,7 @@ fn the_chain_is_the_same_from_every_layout() {
 #[test]
 fn a_single_file_finds_its_key_beside_it() {
     let (ca, folder) = (Authority::new(), Folder::new());
-    let (leaf, other) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    let (leaf, other) = (ca.leaf(&["a.example"], &ecdsa()), ca.leaf(&["b.example"], &ecdsa()));
     let file = folder.write("a.crt", &leaf.cert);
     folder.write("a.key", &leaf.key);
     folder.write("b.pem", &format!("{}{}", other.cert, other.key));
@@ -189,7 +195,7 @@ fn a_name_goes_before_an_address_and_an_address_before_the_default() {
     .iter()
     .enumerate()
     {
-        let leaf = ca.leaf(names, ecdsa());
+        let leaf = ca.leaf(names, &ecdsa());
         folder.write(&format!("{n}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
     }
     let wishes = Wishes {
@@ -221,7 +227,7 @@ fn a_name_goes_before_an_address_and_an_address_before_the_default() {
 fn the_default_follows_the_hostname() {
     let (ca, folder) = (Authority::new(), Folder::new());
     for name in ["a.example", "b.example"] {
-        let leaf = ca.leaf(&[name], ecdsa());
+        let leaf = ca.leaf(&[name], &ecdsa());
         folder.write(&format!("{name}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
     }
     let store = folder.load(None);
@@ -241,9 +247,9 @@ fn ecdsa_and_rsa_live_under_one_name() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let rsa = ca.leaf(
         &["m.example"],
-        KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
+        &KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap(),
     );
-    let ec = ca.leaf(&["m.example"], ecdsa());
+    let ec = ca.leaf(&["m.example"], &ecdsa());
     folder.write("rsa.pem", &format!("{}{}", rsa.cert, rsa.key));
     folder.write("ec.pem", &format!("{}{}", ec.cert, ec.key));
     let set = set(&folder.load(None));
@@ -262,18 +268,21 @@ fn ecdsa_and_rsa_live_under_one_name() {
     );
 }
 
+/// What goes wrong in a folder.
+type Break<'a> = &'a dyn Fn(&Path);
+
 /// O2, O3: what cannot be used is named, and what was served before goes on.
 #[test]
 fn a_broken_place_keeps_what_it_had() {
-    let ca = Authority::new();
+    let (ca, another) = (Authority::new(), Authority::named(" of another"));
     let (old, new, other) = (
-        ca.leaf(&["m.example"], ecdsa()),
-        ca.leaf(&["m.example"], ecdsa()),
-        ca.leaf(&["o.example"], ecdsa()),
+        ca.leaf(&["m.example"], &ecdsa()),
+        ca.leaf(&["m.example"], &ecdsa()),
+        another.leaf(&["o.example"], &ecdsa()),
     );
     let full = |leaf: &Leaf| format!("{}{}", leaf.cert, ca.intermediate.pem());
     let half = &full(&new)[..full(&new).len() / 3];
-    let broken: [(&str, &dyn Fn(&Path)); 5] = [
+    let broken: [(&str, Break<'_>); 5] = [
         ("the key in", &|m| fs::write(m.join("fullchain.pem"), full(&new)).unwrap()),
         ("it is cut short", &|m| fs::write(m.join("fullchain.pem"), half).unwrap()),
         ("it is empty", &|m| fs::write(m.join("privkey.pem"), "").unwrap()),
@@ -287,11 +296,21 @@ fn a_broken_place_keeps_what_it_had() {
         let folder = Folder::new();
         folder.write("m/fullchain.pem", &full(&old));
         folder.write("m/privkey.pem", &old.key);
-        folder.write("o/all.pem", &format!("{}{}", other.cert, other.key));
+        folder.write(
+            "o/all.pem",
+            &format!("{}{}", format!("{}{}", other.cert, another.intermediate.pem()), other.key),
+        );
         let before = folder.load(None);
         break_it(&folder.0.join("m"));
-        let renewed = ca.leaf(&["o.example"], ecdsa());
-        folder.write("o/all.pem", &format!("{}{}", renewed.cert, renewed.key));
+        let renewed = another.leaf(&["o.example"], &ecdsa());
+        folder.write(
+            "o/all.pem",
+            &format!(
+                "{}{}",
+                format!("{}{}", renewed.cert, another.intermediate.pem()),
+                renewed.key
+            ),
+        );
 
         let after = folder.load(Some(&before));
         let said = errors(&after);
@@ -320,12 +339,27 @@ fn a_broken_place_keeps_what_it_had() {
     }
 }
 
+/// What one place cannot give for a moment, another must not lose.
+#[test]
+fn an_unreadable_place_keeps_its_authorities_for_the_others() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], &ecdsa()), ca.leaf(&["b.example"], &ecdsa()));
+    folder.write("a/all.pem", &format!("{}{}{}", a.cert, a.key, ca.intermediate.pem()));
+    folder.write("b/all.pem", &format!("{}{}", b.cert, b.key));
+    let before = folder.load(None);
+    folder.write("a/all.pem", "");
+    let after = folder.load(Some(&before));
+    assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
+    let served = chosen(&set(&after), Some("b.example"), ANYWHERE).0;
+    assert_eq!(chain(&served), ders(&[&b.cert, &ca.intermediate.pem()]));
+}
+
 /// A folder that is taken away is taken out of service: that is how a domain is removed.
 #[test]
 fn a_removed_place_is_forgotten() {
     let (ca, folder) = (Authority::new(), Folder::new());
     for name in ["a.example", "b.example"] {
-        let leaf = ca.leaf(&[name], ecdsa());
+        let leaf = ca.leaf(&[name], &ecdsa());
         folder.write(&format!("{name}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
     }
     let before = folder.load(None);
@@ -338,7 +372,7 @@ fn a_removed_place_is_forgotten() {
 #[test]
 fn mistakes_in_files_are_named_with_what_to_do() {
     let (ca, folder) = (Authority::new(), Folder::new());
-    let leaf = ca.leaf(&["m.example"], ecdsa());
+    let leaf = ca.leaf(&["m.example"], &ecdsa());
     folder.write("good.pem", &format!("{}{}{}", leaf.cert, leaf.key, ca.intermediate.pem()));
     folder.write(
         "encrypted.key",
@@ -367,7 +401,7 @@ fn mistakes_in_files_are_named_with_what_to_do() {
 #[test]
 fn a_wish_that_no_certificate_covers_is_named() {
     let (ca, folder) = (Authority::new(), Folder::new());
-    let leaf = ca.leaf(&["m.example"], ecdsa());
+    let leaf = ca.leaf(&["m.example"], &ecdsa());
     folder.write("all.pem", &format!("{}{}", leaf.cert, leaf.key));
     let wishes = Wishes {
         default: Some("x.example".into()),
