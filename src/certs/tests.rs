@@ -281,6 +281,7 @@ fn a_broken_place_keeps_what_it_had() {
         another.leaf(&["o.example"], &ecdsa()),
     );
     let full = |leaf: &Leaf| format!("{}{}", leaf.cert, ca.intermediate.pem());
+    let together = |leaf: &Leaf| format!("{}{}{}", leaf.cert, another.intermediate.pem(), leaf.key);
     let half = &full(&new)[..full(&new).len() / 3];
     let broken: [(&str, Break<'_>); 5] = [
         ("the key in", &|m| fs::write(m.join("fullchain.pem"), full(&new)).unwrap()),
@@ -296,21 +297,11 @@ fn a_broken_place_keeps_what_it_had() {
         let folder = Folder::new();
         folder.write("m/fullchain.pem", &full(&old));
         folder.write("m/privkey.pem", &old.key);
-        folder.write(
-            "o/all.pem",
-            &format!("{}{}", format!("{}{}", other.cert, another.intermediate.pem()), other.key),
-        );
+        folder.write("o/all.pem", &together(&other));
         let before = folder.load(None);
         break_it(&folder.0.join("m"));
         let renewed = another.leaf(&["o.example"], &ecdsa());
-        folder.write(
-            "o/all.pem",
-            &format!(
-                "{}{}",
-                format!("{}{}", renewed.cert, another.intermediate.pem()),
-                renewed.key
-            ),
-        );
+        folder.write("o/all.pem", &together(&renewed));
 
         let after = folder.load(Some(&before));
         let said = errors(&after);
