@@ -207,6 +207,20 @@ pub enum UnknownName {
     Reject,
 }
 
+/// What becomes of a message in which line ends are not what RFC 5321 §2.3.8 wants.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum BareNewline {
+    /// Everything passes, and only CRLF.CRLF is an end. A backend that reads differently is on its
+    /// own.
+    Pass,
+    /// No CR and no LF may stand alone.
+    Reject,
+    /// A dot that is alone on its line by any reading must be so by the strict one; the rest passes.
+    #[default]
+    StrictEod,
+}
+
 /// Where a backend listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {

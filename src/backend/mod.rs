@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -52,6 +52,8 @@ pub struct Backend {
     key: Key,
     learned: ArcSwapOption<Learned>,
     failures: AtomicU32,
+    /// Nobody listens there, and nobody ever has.
+    absent: AtomicBool,
     wake: Notify,
 }
 
@@ -63,6 +65,7 @@ impl Backend {
             key,
             learned: ArcSwapOption::new(learned.map(Arc::new)),
             failures: AtomicU32::new(0),
+            absent: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -85,8 +88,15 @@ impl Backend {
         self.failures.load(Ordering::Relaxed) < FAILURES_TO_GO_DOWN
     }
 
+    /// Whether connections are refused there, and nothing was ever learned.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.absent.load(Ordering::Relaxed)
+    }
+
     /// A session reached it.
     pub fn succeeded(&self) {
+        self.absent.store(false, Ordering::Relaxed);
         if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_GO_DOWN {
             tracing::info!(backend = %self.key, "backend is up");
         }
@@ -100,6 +110,11 @@ impl Backend {
         } else {
             tracing::debug!(backend = %self.key, %why, "backend failed");
         }
+    }
+
+    /// Nobody listens there.
+    fn refuses_connections(&self) {
+        self.absent.store(self.learned.load().is_none(), Ordering::Relaxed);
     }
 
     /// Somebody waits for it: the next probe need not.

@@ -26,6 +26,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 
 /// Probes a backend for as long as it is configured. `first` is told when the first probe is over.
 pub async fn watch(
+    host: String,
     backend: Arc<Backend>,
     timeouts: Timeouts,
     memory: Memory,
@@ -34,7 +35,7 @@ pub async fn watch(
     let mut first = Some(first);
     let mut wait = BACKOFF.0;
     loop {
-        match probe(&backend, &timeouts).await {
+        match probe(&backend, &host, &timeouts).await {
             Ok(learned) => {
                 wait = timeouts.probe;
                 if backend.learn(learned) {
@@ -69,11 +70,15 @@ async fn remember(backend: &Arc<Backend>, memory: &Memory) {
 }
 
 /// One probe: connect, say who we are, ask, say good-bye.
-async fn probe(backend: &Backend, timeouts: &Timeouts) -> Result<Learned, String> {
+async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Learned, String> {
     let key = backend.key();
     let unreachable = |e: io::Error| format!("it cannot be reached: {e}");
-    let mut link = dial(&key.target, timeouts.connect).await.map_err(unreachable)?;
-    let Some(mut prober) = Prober::new(key.protocol) else { return Ok(Learned::default()) };
+    let dialled = dial(&key.target, timeouts.connect).await;
+    if dialled.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        backend.refuses_connections();
+    }
+    let mut link = dialled.map_err(unreachable)?;
+    let Some(mut prober) = Prober::new(key.protocol, host) else { return Ok(Learned::default()) };
     let talk = async {
         if key.identity == Identity::ProxyV2 {
             link.write_all(&proxy::header(&stranger(&link))).await.map_err(unreachable)?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{Target, TlsMode},
+    values::{BareNewline, Target, TlsMode, UnknownName},
 };
 
 /// The backends of a configuration.
@@ -136,10 +136,7 @@ pub(super) fn listeners(
 ) -> Vec<Listener> {
     let listeners: Vec<(String, Listener)> = match top.sections("listeners") {
         Some(sections) => sections.into_iter().filter_map(|s| listener(s, backends)).collect(),
-        None => standard(top, backends, notebook, warnings)
-            .into_iter()
-            .map(|l| ("listeners".to_owned(), l))
-            .collect(),
+        None => standard(top, backends).into_iter().map(|l| ("listeners".to_owned(), l)).collect(),
     };
     if listeners.is_empty()
         && top.value("listeners").is_some_and(|v| v.as_sequence().is_some_and(Vec::is_empty))
@@ -164,6 +161,16 @@ pub(super) fn listeners(
                 "the backend {target} is this front itself, which would be a loop: on one machine, move the mail server to another port and tell `ports` or `address`"
             );
             notebook.note(path, text);
+        }
+    }
+    for (path, listener) in &listeners {
+        let is_mail_in = matches!(listener.protocol, Protocol::Smtp | Protocol::Submission);
+        if is_mail_in && listener.identity == Identity::None {
+            let text = format!(
+                "with identity: none, {} takes every client for this front: if it trusts this front's address (Postfix: mynetworks), it is an open relay; and it loses SPF, greylisting and rate limits",
+                listener.target
+            );
+            warnings.push(notebook.problem(path, text));
         }
     }
     listeners.into_iter().map(|(_, listener)| listener).collect()
@@ -194,11 +201,9 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
     if protocol.is_none() && !is_stated && !bind.is_empty() {
         section.note("bind", "the port belongs to no protocol, so `protocol` is wanted: smtp, submission, imap, pop3, sieve, http or raw");
     }
-    if let Some(protocol) = protocol.filter(|p| !p.row().spoken) {
-        section.note("protocol", format!("{} is not spoken by this version yet", protocol.name()));
-    }
     let tls: Option<TlsMode> = section.take("tls");
     let unknown_name = section.take("unknown_name").unwrap_or_default();
+    let bare_newline = section.take("bare_newline").unwrap_or_default();
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
@@ -239,6 +244,7 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
             protocol: protocol?,
             tls: tls?,
             unknown_name,
+            bare_newline,
             target,
             identity,
             is_standard: false,
@@ -273,12 +279,7 @@ fn usual(protocol: Protocol, port: u16) -> TlsMode {
 }
 
 /// The ten standard listeners, on all addresses.
-fn standard(
-    top: &Section<'_>,
-    backends: &Backends,
-    notebook: &Notebook,
-    warnings: &mut Vec<Problem>,
-) -> Vec<Listener> {
+fn standard(top: &Section<'_>, backends: &Backends) -> Vec<Listener> {
     let Some(backend) = &backends.default else {
         let text = if backends.named.is_empty() {
             "it is missing: where is the mail server? Such as 10.0.0.5"
@@ -293,21 +294,14 @@ fn standard(
     let mut listeners = Vec::new();
     for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw) {
         let row = protocol.row();
-        if !row.spoken {
-            let text = format!(
-                "{} is not spoken by this version yet, so its standard ports stay closed",
-                row.name
-            );
-            warnings.push(notebook.problem("", text));
-            continue;
-        }
         for port in std::iter::once(row.port).chain(row.implicit_ports.iter().copied()) {
             let bind = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
             listeners.push(Listener {
                 bind: bind.map(|ip| SocketAddr::new(ip, port)).to_vec(),
                 protocol,
                 tls: usual(protocol, port),
-                unknown_name: crate::values::UnknownName::default(),
+                unknown_name: UnknownName::default(),
+                bare_newline: BareNewline::default(),
                 target: backend.target(protocol),
                 identity: backend.identity(protocol),
                 is_standard: true,

@@ -18,7 +18,7 @@ use std::{
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{Network, Target, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, Network, Target, Timeouts, TlsMode, UnknownName},
 };
 
 /// A configuration that makes sense.
@@ -61,6 +61,8 @@ pub struct Listener {
     pub tls: TlsMode,
     /// What becomes of clients that ask for a name that no certificate covers.
     pub unknown_name: UnknownName,
+    /// What becomes of messages with odd line ends.
+    pub bare_newline: BareNewline,
     /// Where sessions go.
     pub target: Target,
     /// How the backend learns who the client is.

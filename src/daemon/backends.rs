@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
     sync::Arc,
 };
 
@@ -10,7 +9,7 @@ use tokio::{sync::oneshot, task::AbortHandle};
 
 use crate::{
     backend::{self, Backend, Key, Memory},
-    values::Timeouts,
+    config::Config,
 };
 
 #[derive(Debug, Default)]
@@ -28,19 +27,26 @@ impl Backends {
     pub(super) fn get(
         &mut self,
         key: &Key,
-        state_dir: &Path,
-        timeouts: Timeouts,
+        config: &Config,
     ) -> (Arc<Backend>, Option<oneshot::Receiver<()>>) {
         if let Some(probed) = self.0.get(key) {
             return (probed.backend.clone(), None);
         }
-        let memory = Memory::new(state_dir.join("learned"));
+        let memory = Memory::new(config.state_dir.join("learned"));
         let learned = memory.recall(key);
         let is_known = learned.is_some();
         let backend = Arc::new(Backend::new(key.clone(), learned));
         let (told, first) = oneshot::channel();
-        let probe =
-            tokio::spawn(backend::watch(backend.clone(), timeouts, memory, told)).abort_handle();
+        let probe = {
+            let probing = backend::watch(
+                config.hostname.clone(),
+                backend.clone(),
+                config.timeouts,
+                memory,
+                told,
+            );
+            tokio::spawn(probing).abort_handle()
+        };
         self.0.insert(key.clone(), Probed { backend: backend.clone(), probe });
         (backend, (!is_known).then_some(first))
     }

@@ -48,13 +48,15 @@ pub(super) struct Door {
 pub(super) struct Manner {
     pub policy: Arc<Policy>,
     pub strangers_per_address: usize,
+    /// Nobody asked for this listener in so many words.
+    pub is_standard: bool,
 }
 
 /// A bound socket that nobody accepts from yet.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub address: SocketAddr,
-    socket: std::net::TcpListener,
+    socket: TcpListener,
 }
 
 /// A socket that is being accepted from, for as long as this is there.
@@ -79,7 +81,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let socket = std::net::TcpListener::from(socket);
+    // Registered here, where it may fail; opening it cannot.
+    let socket = TcpListener::from_std(socket.into())?;
     Ok(Bound { address: socket.local_addr()?, socket })
 }
 
@@ -107,11 +110,10 @@ pub(super) fn is_ours(address: std::net::IpAddr) -> bool {
 
 impl Bound {
     /// Accepts from now on.
-    pub(super) fn open(self, manner: Manner, door: Door) -> io::Result<Listening> {
+    pub(super) fn open(self, manner: Manner, door: Door) -> Listening {
         let manner = Arc::new(ArcSwap::from_pointee(manner));
-        let socket = TcpListener::from_std(self.socket)?;
-        let task = tokio::spawn(accept(socket, manner.clone(), door)).abort_handle();
-        Ok(Listening { address: self.address, manner, task })
+        let task = tokio::spawn(accept(self.socket, manner.clone(), door)).abort_handle();
+        Listening { address: self.address, manner, task }
     }
 }
 

@@ -55,7 +55,7 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
         _ = probed => {}
         () = signals.stop() => return Ok(()),
     }
-    daemon.open()?;
+    daemon.open();
     tracing::info!("ready");
     ready();
     notify(&[NotifyState::Ready]);
@@ -231,13 +231,14 @@ impl Daemon {
                 protocol: listener.protocol,
                 identity: listener.identity,
             };
-            let (backend, first) = self.backends.get(&key, &config.state_dir, config.timeouts);
+            let (backend, first) = self.backends.get(&key, config);
             probes.extend(first);
             keys.insert(key);
             let policy = Policy {
                 protocol: listener.protocol,
                 tls: listener.tls,
                 unknown_name: listener.unknown_name,
+                bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 backend,
                 hostname: config.hostname.clone(),
@@ -247,6 +248,7 @@ impl Daemon {
             let manner = Manner {
                 policy: Arc::new(policy),
                 strangers_per_address: config.limits.pre_login_per_address,
+                is_standard: listener.is_standard,
             };
             if let Some(listening) = self.listening.get(&named) {
                 listening.change(manner);
@@ -258,23 +260,23 @@ impl Daemon {
         probes
     }
 
-    /// Accepts on all that is bound.
-    fn open(&mut self) -> Result<(), Unfit> {
-        for (named, bound, manner) in std::mem::take(&mut self.bound) {
+    /// Accepts on all that is bound. A standard port that the backend does not have stays closed:
+    /// nobody asked for it in so many words.
+    fn open(&mut self) {
+        let bound = std::mem::take(&mut self.bound);
+        let backend = |manner: &Manner| manner.policy.backend.clone();
+        let is_anyone_there = bound.iter().any(|(_, _, manner)| !backend(manner).is_absent());
+        for (named, bound, manner) in bound {
             let policy = manner.policy.clone();
-            let opened = bound.open(manner, self.door.clone());
-            let listening =
-                opened.map_err(|e| Unfit::from(format!("cannot accept on {}: {e}", named.0)))?;
-            tracing::info!(
-                address = %listening.address,
-                protocol = policy.protocol.name(),
-                tls = %policy.tls,
-                backend = %policy.backend.key().target,
-                "listening"
-            );
+            let (protocol, target) = (policy.protocol.name(), &policy.backend.key().target);
+            if manner.is_standard && is_anyone_there && policy.backend.is_absent() {
+                tracing::warn!(address = %bound.address, "{target} refuses connections, so nobody listens for {protocol} here; SIGHUP looks again");
+                continue;
+            }
+            let listening = bound.open(manner, self.door.clone());
+            tracing::info!(address = %listening.address, protocol, tls = %policy.tls, backend = %target, "listening");
             self.listening.insert(named, listening);
         }
-        Ok(())
     }
 
     /// Loads beside the running service.
@@ -319,8 +321,9 @@ impl Daemon {
             }
             stays
         });
-        let opened = self.bound.len();
-        self.open()?;
+        let before = self.listening.len();
+        self.open();
+        let opened = self.listening.len() - before;
 
         let changes = Changes::between(&self.store, &store);
         let broken = store.findings.iter().any(|f| f.severity == Severity::Error);

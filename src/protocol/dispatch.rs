@@ -2,8 +2,8 @@
 //! led through this file by the compiler.
 
 use super::{
-    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side, Verdict, imap,
-    pop3, sieve,
+    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side, Start, Verdict,
+    imap, pop3, sieve, smtp,
 };
 
 macro_rules! dispatch {
@@ -12,6 +12,7 @@ macro_rules! dispatch {
             Self::Imap($machine) => $call,
             Self::Pop3($machine) => $call,
             Self::Sieve($machine) => $call,
+            Self::Smtp($machine) => $call,
         }
     };
 }
@@ -25,6 +26,8 @@ pub enum Greeter<'a> {
     Pop3(pop3::Greeter<'a>),
     /// ManageSieve
     Sieve(sieve::Greeter<'a>),
+    /// SMTP and submission
+    Smtp(smtp::Greeter<'a>),
 }
 
 impl<'a> Greeter<'a> {
@@ -35,7 +38,10 @@ impl<'a> Greeter<'a> {
             Protocol::Imap => Some(Self::Imap(imap::Greeter::new(learned, offer))),
             Protocol::Pop3 => Some(Self::Pop3(pop3::Greeter::new(learned, offer))),
             Protocol::Sieve => Some(Self::Sieve(sieve::Greeter::new(learned, offer))),
-            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+            Protocol::Smtp | Protocol::Submission => {
+                Some(Self::Smtp(smtp::Greeter::new(learned, offer)))
+            }
+            Protocol::Http | Protocol::Raw => None,
         }
     }
 }
@@ -61,17 +67,20 @@ pub enum Prober {
     Pop3(pop3::Prober),
     /// ManageSieve
     Sieve(sieve::Prober),
+    /// SMTP and submission
+    Smtp(smtp::Prober),
 }
 
 impl Prober {
-    /// `None`: there is nothing that could be asked.
+    /// `host`: our own name. `None`: there is nothing that could be asked.
     #[must_use]
-    pub fn new(protocol: Protocol) -> Option<Self> {
+    pub fn new(protocol: Protocol, host: &str) -> Option<Self> {
         match protocol {
             Protocol::Imap => Some(Self::Imap(imap::Prober::default())),
             Protocol::Pop3 => Some(Self::Pop3(pop3::Prober::default())),
             Protocol::Sieve => Some(Self::Sieve(sieve::Prober::default())),
-            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+            Protocol::Smtp | Protocol::Submission => Some(Self::Smtp(smtp::Prober::new(host))),
+            Protocol::Http | Protocol::Raw => None,
         }
     }
 }
@@ -97,18 +106,15 @@ pub enum Opening {
     Pop3(pop3::Opening),
     /// ManageSieve
     Sieve(sieve::Opening),
+    /// SMTP and submission
+    Smtp(smtp::Opening),
 }
 
 impl Opening {
-    /// `greeted`: the client has had a greeting already, on this side of TLS or the other.
     /// `None`: the backend's first octets are the client's.
     #[must_use]
-    pub fn new(
-        protocol: Protocol,
-        greeted: bool,
-        offer: Offer,
-        learned: Option<&Learned>,
-    ) -> Option<Self> {
+    pub fn new(protocol: Protocol, start: Start<'_>) -> Option<Self> {
+        let Start { greeted, offer, hello, learned, bare_newline } = start;
         match protocol {
             Protocol::Imap => Some(Self::Imap(imap::Opening::new(!greeted, offer, learned))),
             Protocol::Pop3 => Some(Self::Pop3(pop3::Opening::new(!greeted, offer))),
@@ -116,7 +122,10 @@ impl Opening {
             Protocol::Sieve => {
                 Some(Self::Sieve(sieve::Opening::new(!greeted || offer == Offer::TLS, offer)))
             }
-            Protocol::Http | Protocol::Raw | Protocol::Smtp | Protocol::Submission => None,
+            Protocol::Smtp | Protocol::Submission => {
+                Some(Self::Smtp(smtp::Opening::new(!greeted, offer, hello, bare_newline)))
+            }
+            Protocol::Http | Protocol::Raw => None,
         }
     }
 
@@ -127,6 +136,7 @@ impl Opening {
             Self::Imap(opening) => SessionFilter::Imap(opening.filter()),
             Self::Pop3(opening) => SessionFilter::Pop3(opening.filter()),
             Self::Sieve(opening) => SessionFilter::Sieve(opening.filter()),
+            Self::Smtp(opening) => SessionFilter::Smtp(opening.filter()),
         }
     }
 }
@@ -143,6 +153,42 @@ impl Dialogue for Opening {
     }
 }
 
+/// Speaks with a client whose session a backend has refused.
+#[derive(Debug)]
+pub enum Refused {
+    /// SMTP and submission
+    Smtp(smtp::Refused),
+}
+
+impl Refused {
+    /// `words`: the backend's own. `None`: they are the last that is said.
+    #[must_use]
+    pub fn new(protocol: Protocol, words: &[u8]) -> Option<Self> {
+        match protocol {
+            Protocol::Smtp | Protocol::Submission => {
+                Some(Self::Smtp(smtp::Refused::new(words.to_vec())))
+            }
+            Protocol::Http | Protocol::Imap | Protocol::Pop3 | Protocol::Raw | Protocol::Sieve => {
+                None
+            }
+        }
+    }
+}
+
+impl Dialogue for Refused {
+    type End = ();
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        let Self::Smtp(machine) = self;
+        machine.start(out);
+    }
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<()>) {
+        let Self::Smtp(machine) = self;
+        machine.step(input, out)
+    }
+}
+
 /// Reads a session along.
 #[derive(Debug)]
 pub enum SessionFilter {
@@ -152,6 +198,8 @@ pub enum SessionFilter {
     Pop3(pop3::Filter),
     /// ManageSieve
     Sieve(sieve::Filter),
+    /// SMTP and submission
+    Smtp(smtp::Filter),
 }
 
 impl Filter for SessionFilter {
@@ -161,5 +209,9 @@ impl Filter for SessionFilter {
 
     fn may_speak(&self) -> bool {
         dispatch!(self, machine => machine.may_speak())
+    }
+
+    fn is_slow(&self) -> bool {
+        dispatch!(self, machine => machine.is_slow())
     }
 }

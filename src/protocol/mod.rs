@@ -18,12 +18,13 @@ mod table;
 pub mod imap;
 pub mod pop3;
 pub mod sieve;
+pub mod smtp;
 
 #[cfg(test)]
 mod transcript;
 
-pub use dispatch::{Greeter, Opening, Prober, SessionFilter};
+pub use dispatch::{Greeter, Opening, Prober, Refused, SessionFilter};
 pub use seam::{
-    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Refusal, Side, Verdict,
+    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Refusal, Side, Start, Verdict,
 };
 pub use table::{Protocol, Row};

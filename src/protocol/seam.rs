@@ -4,6 +4,8 @@
 //! Machines own state, never buffers: the session keeps one inbox per peer, bounded by
 //! `limits.line`, and shows it to the machine until a whole frame is there.
 
+use crate::values::BareNewline;
+
 /// A conversation with one peer that comes to an end: [`Greeter`](super::Greeter),
 /// [`Prober`](super::Prober), [`Opening`](super::Opening).
 pub trait Dialogue {
@@ -35,8 +37,9 @@ pub enum Next<E> {
 pub enum Greeted {
     /// The client asked for TLS and was told to begin. Nothing of the clear phase may survive.
     StartTls,
-    /// The client goes on in clear, and may. Its pending command has not been taken.
-    Clear,
+    /// The client goes on in clear, and may. Its pending command has not been taken; these octets
+    /// are to be said to the backend first.
+    Clear(Vec<u8>),
     /// The client said good-bye, and so did we.
     Closed,
     /// The client has made too many errors, or sent what cannot be framed.
@@ -61,6 +64,21 @@ pub enum Opened {
     Refused(Vec<u8>),
     /// What answers there does not speak the protocol; in words, for the log.
     Garbage(String),
+}
+
+/// What is known when a session is opened with a backend.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The client has had a greeting already, on this side of TLS or the other.
+    pub greeted: bool,
+    /// What it may be offered from now on.
+    pub offer: Offer,
+    /// What it has said in clear, and the backend has to hear, too.
+    pub hello: Vec<u8>,
+    /// What the probe has learned of the backend.
+    pub learned: Option<&'a Learned>,
+    /// What becomes of messages with odd line ends.
+    pub bare_newline: BareNewline,
 }
 
 /// What a client may be offered before TLS, or inside it.
@@ -115,6 +133,11 @@ pub trait Filter {
 
     /// Whether the client would understand a word from us now: nothing is half said to it.
     fn may_speak(&self) -> bool;
+
+    /// Whether the backend may take longer than usual over what it was sent last.
+    fn is_slow(&self) -> bool {
+        false
+    }
 }
 
 /// What becomes of the octets that a filter took.
@@ -146,6 +169,8 @@ pub enum Refusal {
     BackendGarbage,
     /// The backend cannot be reached, or does not answer.
     BackendUnavailable,
+    /// A message ends for one reader where it does not for another.
+    BareNewline,
     /// The client sent more after its STARTTLS than a TLS handshake.
     BytesAfterStartTls,
     /// A line, or a literal, is longer than we keep.
@@ -168,6 +193,9 @@ impl Refusal {
     pub fn text(self) -> &'static str {
         match self {
             Self::BackendGarbage => "The mail server gave an answer that makes no sense",
+            Self::BareNewline => {
+                "Line ends in a message are CRLF, and no end of data may be in doubt"
+            }
             Self::BackendUnavailable => "The mail server is not available, try again later",
             Self::BytesAfterStartTls => "Nothing but a TLS handshake may follow STARTTLS",
             Self::LineTooLong => "Line too long",

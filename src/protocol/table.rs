@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Refusal, imap, pop3, sieve};
+use super::{Refusal, imap, pop3, sieve, smtp};
 
 /// The protocols that a listener can speak.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,8 +29,6 @@ pub enum Protocol {
 pub struct Row {
     /// As the configuration writes it.
     pub name: &'static str,
-    /// Whether this version speaks it.
-    pub spoken: bool,
     /// The standard port on which it begins in clear, and where the backend is expected to listen.
     pub port: u16,
     /// The standard ports on which it begins with TLS.
@@ -43,19 +41,28 @@ pub struct Row {
     pub farewell: fn(Refusal, &str, &mut Vec<u8>),
 }
 
+/// RFC 9110 §15.6.4. Who is in the middle of an answer would take it for a part of it, so only
+/// those get it who have had none.
+fn unavailable(why: Refusal) -> &'static [u8] {
+    match why {
+        Refusal::BackendUnavailable => {
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        }
+        _ => b"",
+    }
+}
+
 const HTTP: Row = Row {
     name: "http",
-    spoken: false,
     port: 80,
     implicit_ports: &[443],
     starttls: false,
     alpn: &["http/1.1"],
-    farewell: |_, _, _| {},
+    farewell: |why, _, out| out.extend_from_slice(unavailable(why)),
 };
 
 const IMAP: Row = Row {
     name: "imap",
-    spoken: true,
     port: 143,
     implicit_ports: &[993],
     starttls: true,
@@ -65,7 +72,6 @@ const IMAP: Row = Row {
 
 const POP3: Row = Row {
     name: "pop3",
-    spoken: true,
     port: 110,
     implicit_ports: &[995],
     starttls: true,
@@ -75,7 +81,6 @@ const POP3: Row = Row {
 
 const RAW: Row = Row {
     name: "raw",
-    spoken: true,
     port: 0,
     implicit_ports: &[],
     starttls: false,
@@ -85,7 +90,6 @@ const RAW: Row = Row {
 
 const SIEVE: Row = Row {
     name: "sieve",
-    spoken: true,
     port: 4190,
     implicit_ports: &[],
     starttls: true,
@@ -95,22 +99,20 @@ const SIEVE: Row = Row {
 
 const SMTP: Row = Row {
     name: "smtp",
-    spoken: false,
     port: 25,
     implicit_ports: &[],
     starttls: true,
     alpn: &["smtp", "esmtp"],
-    farewell: |_, _, _| {},
+    farewell: smtp::farewell,
 };
 
 const SUBMISSION: Row = Row {
     name: "submission",
-    spoken: false,
     port: 587,
     implicit_ports: &[465],
     starttls: true,
     alpn: &["submission", "smtp", "esmtp"],
-    farewell: |_, _, _| {},
+    farewell: smtp::farewell,
 };
 
 impl Protocol {

@@ -175,7 +175,9 @@ impl<'a> Machine<'a> {
         } else if self.relay.filter.is_none() {
             self.last + clock.idle
         } else if clock.renewed {
-            self.last + clock.filtered
+            // RFC 5321 §4.5.3.2.6: ten minutes behind the end of a message, five elsewhere.
+            let is_slow = self.relay.filter.as_ref().is_some_and(|f| f.is_slow());
+            self.last + clock.filtered * if is_slow { 2 } else { 1 }
         } else {
             self.begin + clock.filtered
         }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -17,7 +17,9 @@ use crate::{
     backend,
     error::{Blame, Phase, SessionError, is_disconnect},
     identity::{Facts, Identity, SessionId, proxy},
-    protocol::{Greeted, Greeter, Offer, Opened, Opening, Refusal, SessionFilter, Side},
+    protocol::{
+        Greeted, Greeter, Offer, Opened, Opening, Refusal, Refused, SessionFilter, Side, Start,
+    },
     values::TlsMode,
     wire::{Broken, Client, Inbox, Link, converse, take_leave},
 };
@@ -110,14 +112,14 @@ impl<F: FnOnce()> Session<'_, F> {
     async fn live(&mut self, tcp: TcpStream) -> Result<End, Parting> {
         let clear = match self.policy.tls {
             TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
-            TlsMode::None => self.clear(tcp, Inbox::default()).await?,
+            TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
             TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
         };
         let client = match clear {
             Way::On(wants_tls) => self.handshake(wants_tls).await?,
             Way::Done(end) => return Ok(end),
         };
-        match self.forward(client, Inbox::default()).await? {
+        match self.forward(client, Inbox::default(), Vec::new()).await? {
             Way::Done(end) => Ok(end),
             // Inside TLS no filter grants it again.
             Way::On(_) => Err(Refusal::Unframeable.into()),
@@ -135,7 +137,7 @@ impl<F: FnOnce()> Session<'_, F> {
             return self.part(&mut tcp, parting).await;
         };
         let Some(mut greeter) = Greeter::new(self.policy.protocol, &learned, self.offer) else {
-            return self.clear(tcp, Inbox::default()).await;
+            return self.clear(tcp, Inbox::default(), Vec::new()).await;
         };
         self.greeted = true;
         let mut inbox = Inbox::default();
@@ -152,7 +154,7 @@ impl<F: FnOnce()> Session<'_, F> {
         };
         let parting = match talked {
             Some(Ok(Ok(Greeted::StartTls))) => return self.starttls(tcp, inbox).await.map(Way::On),
-            Some(Ok(Ok(Greeted::Clear))) => return self.clear(tcp, inbox).await,
+            Some(Ok(Ok(Greeted::Clear(hello)))) => return self.clear(tcp, inbox, hello).await,
             Some(Ok(Ok(Greeted::Closed))) => {
                 take_leave(&mut tcp, b"", self.policy.timeouts.closing).await;
                 return Ok(Way::Done(End::Closed(Side::Client)));
@@ -184,8 +186,13 @@ impl<F: FnOnce()> Session<'_, F> {
     }
 
     /// Goes on in clear, for as long as the client does not ask for TLS.
-    async fn clear(&mut self, tcp: TcpStream, inbox: Inbox) -> Result<Way<WantsTls>, Parting> {
-        Box::pin(self.forward(Client::Tcp(tcp), inbox)).await
+    async fn clear(
+        &mut self,
+        tcp: TcpStream,
+        inbox: Inbox,
+        hello: Vec<u8>,
+    ) -> Result<Way<WantsTls>, Parting> {
+        Box::pin(self.forward(Client::Tcp(tcp), inbox, hello)).await
     }
 
     async fn handshake(&mut self, from: WantsTls) -> Result<Client, Parting> {
@@ -210,13 +217,14 @@ impl<F: FnOnce()> Session<'_, F> {
     async fn forward(
         &mut self,
         mut client: Client,
-        from_client: Inbox,
+        mut from_client: Inbox,
+        hello: Vec<u8>,
     ) -> Result<Way<WantsTls>, Parting> {
-        let opened = Box::pin(self.open()).await;
+        let opened = Box::pin(self.open(hello)).await;
         let Open { mut link, filter, from_backend, to_client } = match opened {
             Ok(Way::On(open)) => open,
             Ok(Way::Done(words)) => {
-                take_leave(&mut client, &words, self.policy.timeouts.closing).await;
+                self.refused(&mut client, &mut from_client, words).await;
                 return Ok(Way::Done(End::BackendRefused));
             }
             Err(parting) => return self.part(&mut client, parting).await,
@@ -279,9 +287,22 @@ impl<F: FnOnce()> Session<'_, F> {
         outcome
     }
 
+    /// The backend has refused the session in these words: the client hears them, and has as long
+    /// to say good-bye as its protocol grants.
+    async fn refused(&self, client: &mut Client, inbox: &mut Inbox, words: Vec<u8>) {
+        let mut words = words;
+        if let Some(mut refused) = Refused::new(self.policy.protocol, &words) {
+            words.clear();
+            let talk = converse(client, &mut refused, inbox, self.policy.line);
+            // However it goes on from here, the session is over.
+            let _ = timeout(self.policy.timeouts.greeting, talk).await;
+        }
+        take_leave(client, &words, self.policy.timeouts.closing).await;
+    }
+
     /// From the connection to the backend to the client's first forwarded octet. What the backend
     /// itself refuses with is passed on: `Way::Done`.
-    async fn open(&mut self) -> Result<Way<Open, Vec<u8>>, Parting> {
+    async fn open(&mut self, hello: Vec<u8>) -> Result<Way<Open, Vec<u8>>, Parting> {
         let (backend, timeouts) = (&self.policy.backend, &self.policy.timeouts);
         let key = backend.key();
         let failed = |why, phase, source: Box<dyn std::error::Error + Send + Sync>| {
@@ -302,9 +323,14 @@ impl<F: FnOnce()> Session<'_, F> {
                 .map_err(unavailable(Phase::Opening))?;
         }
         let learned = backend.learned();
-        let Some(mut opening) =
-            Opening::new(key.protocol, self.greeted, self.offer, learned.as_deref())
-        else {
+        let start = Start {
+            greeted: self.greeted,
+            offer: self.offer,
+            hello,
+            learned: learned.as_deref(),
+            bare_newline: self.policy.bare_newline,
+        };
+        let Some(mut opening) = Opening::new(key.protocol, start) else {
             backend.succeeded();
             return Ok(Way::On(Open {
                 link,

@@ -189,7 +189,7 @@ impl Dialogue for Greeter<'_> {
             b"CAPABILITY" | b"ID" | b"LOGOUT" | b"NOOP" | b"STARTTLS"
         );
         if self.offer.proceed && !is_ours {
-            return (0, Next::End(Greeted::Clear));
+            return (0, Next::End(Greeted::Clear(Vec::new())));
         }
         let next = match literal(line.text) {
             Err(_) => Next::End(Greeted::Refused(Refusal::Unframeable)),
@@ -305,7 +305,7 @@ mod tests {
                 Talk::Peer("a NOOP\r\nb LOGIN {4}\r\n"),
                 Talk::Front("a OK NOOP completed\r\n"),
             ],
-            &Greeted::Clear,
+            &Greeted::Clear(Vec::new()),
             b"b LOGIN {4}\r\n",
         );
     }

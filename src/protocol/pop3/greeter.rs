@@ -73,7 +73,7 @@ impl Dialogue for Greeter<'_> {
                 out.extend_from_slice(b"+OK Logging out\r\n");
                 Next::End(Greeted::Closed)
             }
-            _ if self.offer.proceed => return (0, Next::End(Greeted::Clear)),
+            _ if self.offer.proceed => return (0, Next::End(Greeted::Clear(Vec::new()))),
             b"APOP" | b"AUTH" | b"PASS" | b"USER" => self.error(NO_CREDENTIALS, out),
             _ => self.error(UNKNOWN, out),
         };
@@ -139,7 +139,7 @@ mod tests {
         dialogue(
             || Greeter::new(Box::leak(Box::new(learned())), offer),
             &[Talk::Front("+OK Dovecot ready.\r\n"), Talk::Peer("USER demo\r\n")],
-            &Greeted::Clear,
+            &Greeted::Clear(Vec::new()),
             b"USER demo\r\n",
         );
     }

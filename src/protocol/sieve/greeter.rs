@@ -88,7 +88,7 @@ impl Dialogue for Greeter<'_> {
                     None => (taken, self.error(SYNTAX, out)),
                     Some((verb, arguments)) => match self.command(&verb, arguments, out) {
                         Some(next) => (taken, next),
-                        None => (0, Next::End(Greeted::Clear)),
+                        None => (0, Next::End(Greeted::Clear(Vec::new()))),
                     },
                 }
             }
