@@ -27,9 +27,20 @@ pub(crate) fn line(input: &[u8]) -> Option<Line<'_>> {
 /// Splits at the first space: the word before, and what follows without leading spaces.
 pub(crate) fn word(text: &[u8]) -> (&[u8], &[u8]) {
     match memchr(b' ', text) {
-        Some(at) => (&text[..at], text[at..].trim_ascii_start()),
+        Some(at) => {
+            (&text[..at], &text[at + text[at..].iter().take_while(|b| **b == b' ').count()..])
+        }
         None => (text, &[]),
     }
+}
+
+/// Whether a client speaks no mail protocol at all: TLS (RFC 8446 §5.1) on a port that begins in
+/// clear, which may have no line end to wait for, or a browser's request (RFC 9112 §3), which was
+/// perhaps sent for the commands in its body.
+pub(crate) fn is_foreign(input: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    let is_http = |l: Line<'_>| [b" HTTP/1.1", b" HTTP/1.0"].iter().any(|v| l.text.ends_with(*v));
+    input.first() == Some(&HANDSHAKE) || line(input).is_some_and(is_http)
 }
 
 /// Text of a peer, made fit for a line of our own: no control characters, no invalid UTF-8.
@@ -72,6 +83,16 @@ mod tests {
         assert_eq!(line(b"NO\rOP\r\n").map(|l| l.strict), Some(false));
         assert_eq!(line(b"NO\0OP\r\n").map(|l| l.strict), Some(false));
         assert_eq!(line(b"NOOP\r"), None);
+    }
+
+    #[test]
+    fn t22_tls_and_http_are_no_mail() {
+        for foreign in ["\x16\x03\x01", "GET / HTTP/1.1\r\n", "POST /x HTTP/1.0\r\na NOOP\r\n"] {
+            assert!(is_foreign(foreign.as_bytes()), "{foreign:?}");
+        }
+        for mail in ["a NOOP\r\n", "GET / HTTP/1.1", "a LOGIN x HTTP/1.1x\r\n", ""] {
+            assert!(!is_foreign(mail.as_bytes()), "{mail:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where Dovecot believes the front's network, a client still cannot tell it a false address.
 
-use std::net::Ipv4Addr;
+use std::{io::Write as _, net::Ipv4Addr};
 
 use crate::{
     clients::{How, Protocol},
@@ -81,4 +81,93 @@ fn nor_is_told_how() {
     let mut direct = call(stage.backend.direct(Protocol::Pop3).port, CLIENT);
     let told = greeting(&mut direct, Protocol::Pop3);
     assert!(told.contains("[XCLIENT]"), "the control: {told}");
+}
+
+/// I13, P12, M13: nor by what the front would take for data and Dovecot for a command, or the other way round.
+/// Whether such a session goes on is of no interest; who it says it is, is.
+#[test]
+fn nor_between_the_lines() {
+    const ID: &str = "ID (\"x-originating-ip\" \"203.0.113.9\")";
+    const XCLIENT: &str = "XCLIENT ADDR=203.0.113.9 PORT=7";
+    let stage = Stage::before(trusting());
+    let mut believed: Vec<String> = Vec::new();
+    for (protocol, attempts) in [
+        (
+            Protocol::Imap,
+            &[
+                "a LOGIN alice wrong {LENGTH+}\r\nLINE\r\n",
+                "a LOGIN alice wrong{LENGTH+}\r\nLINE\r\n",
+                "a LOGIN alice {5+}\r\nwrong {LENGTH+}\r\nLINE\r\n",
+                "a AUTHENTICATE {LENGTH+}\r\nLINE\r\n",
+                "a AUTHENTICATE PLAIN {LENGTH+}\r\nLINE\r\n",
+                "a AUTHENTICATE PLAIN = {LENGTH+}\r\nLINE\r\n",
+                "a FOO {LENGTH+}\r\nLINE\r\n",
+                "a NOOP {LENGTH+}\r\nLINE\r\n",
+                "a AUTHENTICATE PLAIN\r\n*\r\nLINE\r\n",
+                "a AUTHENTICATE PLAIN\r\nLINE\r\n",
+                "a\tID (\"x-originating-ip\" \"203.0.113.9\")\r\n",
+                "a ID\t(\"x-originating-ip\" \"203.0.113.9\")\r\n",
+                "  LINE\r\n",
+                "a ID (\"a\" \"b\" \"x-originating-ip\" {13+}\r\n203.0.113.9)\r\n",
+                "a ID (\"x-originating-ip\" \"203.0.113.9\"\r\n",
+                "a ID (\"x-originating-ip\" \"203.0.113.9\") x\r\n",
+                "a ID (\"x-\\originating-ip\" \"203.0.113.9\")\r\n",
+            ][..],
+        ),
+        (
+            Protocol::Pop3,
+            &[
+                " LINE\r\n",
+                "XCLIENT\tADDR=203.0.113.9 PORT=7\r\n",
+                "AUTH PLAIN\r\n*\r\nLINE\r\n",
+                "AUTH PLAIN\r\nLINE\r\n",
+                "AUTH \r\nLINE\r\n",
+                "NOOP\rLINE\r\n",
+                "NOOP\nLINE\r\n",
+            ],
+        ),
+        (
+            Protocol::Sieve,
+            &[
+                "AUTHENTICATE {LENGTH+}\r\nLINE\r\n",
+                "AUTHENTICATE \"PLAIN\" {LENGTH+}\r\nLINE\r\n",
+                "AUTHENTICATE \"PLAIN\" \"x\" {LENGTH+}\r\nLINE\r\n",
+                "AUTHENTICATE \"PLAIN\"{LENGTH+}\r\nLINE\r\n",
+                "FOO {LENGTH+}\r\nLINE\r\n",
+                "NOOP {LENGTH+}\r\nLINE\r\n",
+                "NOOP x {LENGTH+}\r\nLINE\r\n",
+                "NOOP \"x\" {LENGTH+}\r\nLINE\r\n",
+                "CAPABILITY {LENGTH+}\r\nLINE\r\n",
+                "FOO x{LENGTH+}\r\nLINE\r\n",
+                "AUTHENTICATE \"PLAIN\"\r\n{LENGTH+}\r\nLINE\r\n",
+                "XCLIENT\tADDR=203.0.113.9 PORT=7\r\n",
+                " LINE\r\n",
+            ],
+        ),
+    ] {
+        let (line, log_in) = match protocol {
+            Protocol::Imap => (format!("x {ID}"), "l LOGIN alice secret\r\n"),
+            Protocol::Pop3 => (XCLIENT.to_owned(), "USER alice\r\nPASS secret\r\n"),
+            Protocol::Sieve => {
+                (XCLIENT.to_owned(), "AUTHENTICATE \"PLAIN\" \"AGFsaWNlAHNlY3JldA==\"\r\n")
+            }
+        };
+        for (n, attempt) in attempts.iter().enumerate() {
+            // Each attempt has an address of its own, to be told from the others in the log.
+            let address = format!("203.0.{}.{}", 100 + protocol as u8, 100 + n);
+            let (line, attempt) =
+                (line.replace("203.0.113.9", &address), attempt.replace("203.0.113.9", &address));
+            let text = attempt.replace("LENGTH", &line.len().to_string()).replace("LINE", &line);
+            let (mut peer, _) = enter(&stage.door(protocol, How::Implicit), CLIENT);
+            peer.send(format!("{text}{log_in}"));
+            // The end of input is the end of the session, however it went.
+            peer.0.conn.send_close_notify();
+            peer.0.flush().expect("the front reads");
+            let said = peer.rest();
+            if stage.backend.dovecot.log().contains(&format!("rip={address}")) {
+                believed.push(format!("{text:?} was answered {said:?}"));
+            }
+        }
+    }
+    assert_eq!(believed, [""; 0], "{}", stage.backend.dovecot.log());
 }

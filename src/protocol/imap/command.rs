@@ -16,7 +16,9 @@ impl<'a> Command<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
         let (tag, rest) = word(text);
         let (verb, arguments) = word(rest);
-        let is_legal = !tag.is_empty() && tag.iter().all(|&b| is_tag_char(b)) && !verb.is_empty();
+        // A tab is no space here, but may be one to a backend.
+        let is_legal =
+            [tag, verb].iter().all(|w| !w.is_empty() && w.iter().all(|&b| is_tag_char(b)));
         is_legal.then(|| Self { tag, verb: verb.to_ascii_uppercase(), arguments })
     }
 }
@@ -35,7 +37,7 @@ pub(super) struct Literal {
     pub waits: bool,
 }
 
-/// A line ends in what looks like a literal, in the middle of a quoted string.
+/// A line ends in what looks like a literal, in the middle of a quoted string or an atom.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ambiguous;
 
@@ -51,12 +53,54 @@ pub(super) fn literal(text: &[u8]) -> Result<Option<Literal>, Ambiguous> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Ok(None);
     }
-    if ends_in_quotes(&text[..open]) {
+    if ends_in_quotes(&text[..open]) || !begins_argument(&text[..open]) {
         return Err(Ambiguous);
     }
     // What does not fit is as good as endless.
     let octets = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok()).unwrap_or(u64::MAX);
     Ok(Some(Literal { octets, waits }))
+}
+
+/// Whether a literal may stand here. Behind an atom, one server would see a literal, and the next
+/// a broken command that ends with the line (Dovecot is of the second kind).
+fn begins_argument(before: &[u8]) -> bool {
+    let before = before.strip_suffix(b"~").unwrap_or(before);
+    matches!(before.last(), Some(b' ' | b'(') | None)
+}
+
+/// How many astrings (RFC 9051 §9) these are; `None`: something else is among them.
+pub(super) fn astrings(text: &[u8]) -> Option<usize> {
+    let (mut rest, mut count) = (text, 0);
+    while let Some(next) = rest.strip_prefix(b" ") {
+        rest = match next.strip_prefix(b"\"") {
+            None => &next[next.iter().take_while(|b| is_astring_char(**b)).count()..],
+            Some(quoted) => &quoted[quoted_end(quoted)?..],
+        };
+        if rest.len() == next.len() {
+            // The space before a literal.
+            break;
+        }
+        count += 1;
+    }
+    (rest.is_empty()).then_some(count)
+}
+
+fn is_astring_char(byte: u8) -> bool {
+    byte == b'+' || is_tag_char(byte)
+}
+
+/// Where a quoted string ends, behind its last quote.
+fn quoted_end(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 fn ends_in_quotes(text: &[u8]) -> bool {
@@ -101,5 +145,26 @@ mod tests {
         assert_eq!(literal(b"a LOGIN {}"), Ok(None));
         assert_eq!(literal(b"a LOGIN \"x\\\"{5+}"), Err(Ambiguous));
         assert_eq!(literal(b"a LOGIN \"x\" {5+}"), Ok(Some(Literal { octets: 5, waits: false })));
+        assert_eq!(literal(b"a LOGIN x{5+}"), Err(Ambiguous));
+        assert_eq!(literal(b"a LOGIN \"x\"{5+}"), Err(Ambiguous));
+    }
+
+    #[test]
+    fn arguments_of_a_login_are_counted() {
+        for (text, count) in [
+            ("", Some(0)),
+            (" ", Some(0)),
+            (" alice", Some(1)),
+            (" alice ", Some(1)),
+            (" \"a \\\" b\" c]+", Some(2)),
+            (" a  b", None),
+            (" a b ", Some(2)),
+            (" a%", None),
+            (" \"a\"b", None),
+            (" \"a", None),
+            ("a", None),
+        ] {
+            assert_eq!(astrings(text.as_bytes()), count, "{text:?}");
+        }
     }
 }

@@ -6,12 +6,12 @@
 use super::{
     BEGIN_TLS, GO_AHEAD, HAS_NO_ARGUMENTS, MOST_SWALLOWED, NO_TAG, PRIVACY_REQUIRED, answer,
     capability,
-    command::{Command, Literal, literal},
+    command::{Command, Literal, astrings, literal},
     id::{self, Edited, Frame},
 };
 use crate::protocol::{
     Offer, Out, Refusal, Side, Verdict,
-    line::{Line, line, word},
+    line::{Line, is_foreign, line, word},
     seam,
 };
 
@@ -26,6 +26,8 @@ pub struct Filter {
     tag: Vec<u8>,
     /// Whether its success is the login.
     is_login: bool,
+    /// How many arguments of a LOGIN have been read; `None`: it is none, or a broken one.
+    arguments: Option<usize>,
 }
 
 /// Whose turn it is, and for what.
@@ -105,6 +107,7 @@ impl Filter {
             backend: Backend::Line,
             tag: Vec::new(),
             is_login: false,
+            arguments: None,
         }
     }
 
@@ -118,6 +121,9 @@ impl Filter {
             Client::Id { asked } => {
                 let asked = *asked;
                 return self.id(input, asked, out);
+            }
+            Client::Command if is_foreign(input) => {
+                return (0, Verdict::End(Refusal::Unframeable));
             }
             _ => {}
         }
@@ -136,7 +142,7 @@ impl Filter {
             Client::SwallowRest => self.refused(line, out),
             // In the middle of a command, nothing can be answered in its place.
             _ if !line.strict => Verdict::End(Refusal::Unframeable),
-            Client::Rest => self.forwarded(line),
+            Client::Rest => self.forwarded(line.text),
             _ => {
                 self.client = Client::Wait { literal: None };
                 Verdict::Pass
@@ -164,8 +170,15 @@ impl Filter {
             b"COMPRESS" => "NO Log in first",
             b"XCLIENT" | b"XFORWARD" => "BAD Unknown command",
             b"AUTHENTICATE" | b"LOGIN" if !self.offer.login => PRIVACY_REQUIRED,
+            // RFC 9051 §9 has none there. A backend that takes it for a response, and not for a
+            // literal, would read commands out of it.
+            b"AUTHENTICATE" if literal(line.text) != Ok(None) => "BAD No literal may stand here",
             b"ID" => return self.plain_id(line, &command, out),
-            _ => return self.forwarded(line),
+            verb => {
+                let before = command.tag.len() + 1 + verb.len();
+                self.arguments = (verb == b"LOGIN").then_some(0);
+                return self.forwarded(line.text.get(before..).unwrap_or_default());
+            }
         };
         answer(command.tag, refusal, &mut out.to_client);
         match literal(line.text) {
@@ -175,16 +188,27 @@ impl Filter {
         }
     }
 
-    /// A command, or a part of it, on its way to the backend.
-    fn forwarded(&mut self, line: Line<'_>) -> Verdict {
-        self.client = match literal(line.text) {
+    /// A command, or a part of it, on its way to the backend. `text`: arguments.
+    fn forwarded(&mut self, text: &[u8]) -> Verdict {
+        let announced = literal(text);
+        let before = match &announced {
+            Ok(Some(_)) => memchr::memrchr(b'{', text).map_or(text, |open| &text[..open]),
+            _ => text,
+        };
+        self.arguments = self.arguments.zip(astrings(before)).map(|(had, more)| had + more);
+        self.client = match announced {
             Ok(None) => Client::Wait { literal: None },
-            Ok(Some(Literal { octets, waits: true })) => Client::Wait { literal: Some(octets) },
-            // The backend reads on without a word: whatever it makes of the command, it has to
-            // take the literal for one. That is certain only where it is a login's.
+            Ok(Some(Literal { octets, waits: true })) => {
+                self.arguments = self.arguments.map(|had| had + 1);
+                Client::Wait { literal: Some(octets) }
+            }
+            // The backend reads on without a word, and has to take it for a literal whatever it
+            // makes of the command. That is certain only for name and password of a LOGIN: behind
+            // them, Dovecot has stopped to read arguments, and takes the literal for commands.
             Ok(Some(Literal { octets, waits: false }))
-                if self.is_login && self.literals.permit(octets) =>
+                if self.literals.permit(octets) && self.arguments.is_some_and(|had| had < 2) =>
             {
+                self.arguments = self.arguments.map(|had| had + 1);
                 Client::Literal { left: octets }
             }
             _ => return Verdict::End(Refusal::Unframeable),
@@ -433,6 +457,36 @@ mod tests {
         session(without, &[Client("a LOGIN {4+}\r\n")], After::Ended(Refusal::Unframeable));
         session(inside_tls, &[Client("a FOO {4+}\r\n")], After::Ended(Refusal::Unframeable));
         session(inside_tls, &[Client("a LOGIN \"x{4+}\r\n")], After::Ended(Refusal::Unframeable));
+    }
+
+    #[test]
+    fn behind_name_and_password_nothing_is_certainly_a_literal() {
+        for command in [
+            "a LOGIN x y {4+}\r\n",
+            "a LOGIN x y{4+}\r\n",
+            "a LOGIN x {1+}\r\ny {4+}\r\n",
+            "a LOGIN x%y {4+}\r\n",
+            "a LOGIN  {4+}\r\n",
+        ] {
+            let mut filter = inside_tls();
+            let (mut input, mut ended) = (command.as_bytes(), false);
+            while !input.is_empty() && !ended {
+                let (taken, verdict) =
+                    seam::Filter::push(&mut filter, Side::Client, input, &mut Out::default());
+                ended = verdict == Verdict::End(Refusal::Unframeable);
+                input = &input[taken..];
+            }
+            assert!(ended, "{command:?}");
+        }
+        session(
+            inside_tls,
+            &[
+                Client("a AUTHENTICATE PLAIN {8+}\r\nb LOGOUT\r\nb NOOP\r\n"),
+                ToClient("a BAD No literal may stand here\r\n"),
+                ToBackend("b NOOP\r\n"),
+            ],
+            After::Filtered,
+        );
     }
 
     #[test]

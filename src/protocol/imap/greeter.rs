@@ -7,7 +7,7 @@ use super::{
 };
 use crate::protocol::{
     Dialogue, Greeted, Learned, Next, Offer, Refusal,
-    line::{Line, line, timeless},
+    line::{Line, is_foreign, line, timeless},
     seam::MOST_ERRORS,
 };
 
@@ -175,6 +175,9 @@ impl Dialogue for Greeter<'_> {
             if taken > 0 {
                 return (taken, Next::Read);
             }
+        }
+        if matches!(self.state, State::Command) && is_foreign(input) {
+            return (0, Next::End(Greeted::Refused(Refusal::Unframeable)));
         }
         let Some(line) = line(input) else { return (0, Next::Read) };
         if let State::Rest { answer } = std::mem::replace(&mut self.state, State::Command) {

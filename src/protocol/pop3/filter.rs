@@ -6,7 +6,7 @@
 use super::{BEGIN_TLS, NO_CREDENTIALS, ONLY_WITHOUT_TLS, UNKNOWN, capability, command};
 use crate::protocol::{
     Offer, Out, Refusal, Side, Verdict,
-    line::{Line, line, printable},
+    line::{Line, is_foreign, line, printable},
     seam,
 };
 
@@ -60,6 +60,10 @@ impl Filter {
             return answer(b"-ERR Commands end in CRLF and hold no control characters\r\n", out);
         }
         let sent = match verb.as_slice() {
+            // A tab, or a space in front, may mean nothing to a backend.
+            verb if verb.is_empty() || !verb.iter().all(u8::is_ascii_graphic) => {
+                return answer(UNKNOWN, out);
+            }
             b"STLS" if !self.offer.starttls => return answer(ONLY_WITHOUT_TLS, out),
             b"STLS" if self.named => return answer(b"-ERR STLS comes before USER\r\n", out),
             b"STLS" if !arguments.is_empty() => {
@@ -140,6 +144,9 @@ impl seam::Filter for Filter {
         if from == Side::Client && matches!(self.state, State::Status(_) | State::Listing { .. }) {
             return (0, Verdict::Hold);
         }
+        if from == Side::Client && self.state == State::Command && is_foreign(input) {
+            return (0, Verdict::End(Refusal::Unframeable));
+        }
         let Some(line) = line(input) else { return (0, Verdict::Read) };
         let verdict = match (from, self.state) {
             (Side::Client, State::Credential) if !line.strict => Verdict::End(Refusal::Unframeable),
@@ -152,8 +159,11 @@ impl seam::Filter for Filter {
             (Side::Backend, State::Listing { capabilities }) => {
                 self.listing(capabilities, line.text, out)
             }
-            // The backend speaks unasked: it says good-bye.
-            (Side::Backend, State::Command | State::Credential) => Verdict::Pass,
+            // The backend speaks unasked: it says good-bye, and waits for no credential any more.
+            (Side::Backend, State::Command | State::Credential) => {
+                self.state = State::Command;
+                Verdict::Pass
+            }
         };
         (line.taken, verdict)
     }

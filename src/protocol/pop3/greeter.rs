@@ -3,7 +3,7 @@
 use super::{BEGIN_TLS, NO_CREDENTIALS, UNKNOWN, capability, command};
 use crate::protocol::{
     Dialogue, Greeted, Learned, Next, Offer, Refusal,
-    line::{line, timeless},
+    line::{is_foreign, line, timeless},
     seam::MOST_ERRORS,
 };
 
@@ -52,6 +52,9 @@ impl Dialogue for Greeter<'_> {
     }
 
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Greeted>) {
+        if is_foreign(input) {
+            return (0, Next::End(Greeted::Refused(Refusal::Unframeable)));
+        }
         let Some(line) = line(input) else { return (0, Next::Read) };
         let (verb, arguments) = command(line.text);
         let next = match verb.as_slice() {

@@ -6,7 +6,7 @@ use super::{
     BEGIN_TLS, ENCRYPT_NEEDED, HAS_NO_ARGUMENTS, NOT_AVAILABLE, SYNTAX, UNKNOWN, capability,
     syntax::{Frame, Token, frame, push_quoted},
 };
-use crate::protocol::{Offer, Out, Refusal, Side, Verdict, seam};
+use crate::protocol::{Offer, Out, Refusal, Side, Verdict, line::is_foreign, seam};
 
 /// The non-authenticated state of RFC 5804 §2, with a backend.
 #[derive(Debug)]
@@ -41,11 +41,9 @@ impl Filter {
     }
 
     fn command(&mut self, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
-        let Some((verb, arguments)) =
-            tokens.split_first().and_then(|(t, rest)| Some((t.word()?, rest)))
-        else {
-            return answer(SYNTAX, out);
-        };
+        let Some((first, arguments)) = tokens.split_first() else { return answer(SYNTAX, out) };
+        // A string is no command to any server; what to say to it is the backend's affair.
+        let verb = first.word().unwrap_or_default();
         let sent = match verb.as_slice() {
             b"STARTTLS" if !self.offer.starttls => return answer(NOT_AVAILABLE, out),
             b"STARTTLS" if !arguments.is_empty() => return answer(HAS_NO_ARGUMENTS, out),
@@ -60,8 +58,15 @@ impl Filter {
             b"CAPABILITY" => Sent::Capability,
             _ => Sent::Other,
         };
-        self.state = State::Wait(sent);
-        forward(tokens, out)
+        // A mechanism and, perhaps, a response: RFC 5804 §2.1.
+        let is_sasl = sent == Sent::Authenticate && arguments.len() == 2;
+        match forward(tokens, is_sasl, out) {
+            None => answer(SYNTAX, out),
+            Some(verdict) => {
+                self.state = State::Wait(sent);
+                verdict
+            }
+        }
     }
 
     fn credential(&mut self, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
@@ -70,7 +75,7 @@ impl Filter {
             return Verdict::End(Refusal::Unframeable);
         };
         self.state = State::Wait(Sent::Authenticate);
-        forward(tokens, out)
+        forward(tokens, true, out).unwrap_or(Verdict::End(Refusal::Unframeable))
     }
 
     fn response(&mut self, sent: Option<Sent>, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
@@ -101,6 +106,9 @@ impl seam::Filter for Filter {
         let sent = if let State::Wait(sent) = self.state { Some(sent) } else { None };
         if from == Side::Client && sent.is_some() {
             return (0, Verdict::Hold);
+        }
+        if from == Side::Client && self.state == State::Command && is_foreign(input) {
+            return (0, Verdict::End(Refusal::Unframeable));
         }
         match (from, frame(input)) {
             (_, Frame::Incomplete) => (0, Verdict::Read),
@@ -142,27 +150,45 @@ impl seam::Filter for Filter {
     }
 }
 
-/// A command on its way to the backend. RFC 5804 §4: a client's literals have a `+`; those that
-/// have none get one, so that the backend frames the command as we did.
-fn forward(tokens: &[Token<'_>], out: &mut Out) -> Verdict {
-    if !tokens.iter().any(|t| matches!(t, Token::Literal { waits: true, .. })) {
-        return Verdict::Pass;
+/// A command on its way to the backend; `None`: it would not be certain to frame it as we did.
+///
+/// Not every server reads the arguments of a command that it refuses: Dovecot skips the line that
+/// announced a literal, and takes what is in it for commands. So literals become quoted strings.
+/// What is too long for one passes only as a SASL response, which holds no line ends and no spaces.
+fn forward(tokens: &[Token<'_>], is_sasl: bool, out: &mut Out) -> Option<Verdict> {
+    let is_literal = |token: &Token<'_>| matches!(token, Token::Literal { .. });
+    if !tokens.iter().any(is_literal) {
+        return Some(Verdict::Pass);
     }
+    let mut command = Vec::new();
     for (n, token) in tokens.iter().enumerate() {
         if n > 0 {
-            out.to_backend.push(b' ');
+            command.push(b' ');
         }
         match token {
-            Token::Word(word) => out.to_backend.extend_from_slice(word),
-            Token::Quoted(text) => push_quoted(text, &mut out.to_backend),
-            Token::Literal { text, .. } => {
-                out.to_backend.extend_from_slice(format!("{{{}+}}\r\n", text.len()).as_bytes());
-                out.to_backend.extend_from_slice(text);
+            Token::Word(word) => command.extend_from_slice(word),
+            Token::Quoted(text) => push_quoted(text, &mut command),
+            Token::Literal { text, .. } if fits_quotes(text) => push_quoted(text, &mut command),
+            // RFC 5804 §4: a client's literals have a `+`.
+            Token::Literal { text, .. } if is_sasl && n + 1 == tokens.len() && is_base64(text) => {
+                command.extend_from_slice(format!("{{{}+}}\r\n", text.len()).as_bytes());
+                command.extend_from_slice(text);
             }
+            Token::Literal { .. } => return None,
         }
     }
+    out.to_backend.extend_from_slice(&command);
     out.to_backend.extend_from_slice(b"\r\n");
-    Verdict::Replace
+    Some(Verdict::Replace)
+}
+
+/// RFC 5804 §4: a quoted string holds at most 1024 octets.
+fn fits_quotes(text: &[u8]) -> bool {
+    text.len() <= 1024 && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n'))
+}
+
+fn is_base64(text: &[u8]) -> bool {
+    text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
 }
 
 fn answer(text: &[u8], out: &mut Out) -> Verdict {
@@ -185,7 +211,7 @@ mod tests {
             inside_tls,
             &[
                 Client("AUTHENTICATE \"PLAIN\" {4+}\r\nAGQA\r\nAUTHENTICATE \"LOGIN\"\r\n"),
-                ToBackend("AUTHENTICATE \"PLAIN\" {4+}\r\nAGQA\r\n"),
+                ToBackend("AUTHENTICATE \"PLAIN\" \"AGQA\"\r\n"),
                 Backend("NO \"wrong\"\r\n"),
                 ToClient("NO \"wrong\"\r\n"),
                 ToBackend("AUTHENTICATE \"LOGIN\"\r\n"),
@@ -218,17 +244,35 @@ mod tests {
     }
 
     #[test]
-    fn m8_a_literal_without_plus_is_data_for_the_backend_too() {
+    fn m8_a_literal_is_data_for_the_backend_too() {
         session(
             inside_tls,
             &[
                 Client("AUTHENTICATE \"PLAIN\" {009}\r\nXCLIENT\r\n\r\n"),
-                ToBackend("AUTHENTICATE \"PLAIN\" {9+}\r\nXCLIENT\r\n\r\n"),
+                ToClient("NO \"Syntax error\"\r\n"),
+                Client("FOO {9+}\r\nXCLIENT\"A\r\n"),
+                ToBackend("FOO \"XCLIENT\\\"A\"\r\n"),
                 Backend("NO\r\n"),
                 ToClient("NO\r\n"),
             ],
             After::Filtered,
         );
+    }
+
+    #[test]
+    fn a_response_too_long_for_quotes_passes_if_it_is_base64() {
+        let sent = |literal: &str, verb: &str| {
+            let (mut filter, mut out) = (inside_tls(), Out::default());
+            let command = format!("{verb} \"X\" {{{}+}}\r\n{literal}\r\n", literal.len());
+            let (taken, _) =
+                seam::Filter::push(&mut filter, Side::Client, command.as_bytes(), &mut out);
+            assert_eq!(taken, command.len());
+            String::from_utf8(out.to_backend).unwrap() == command
+        };
+        assert!(sent(&"QUJD".repeat(2000), "AUTHENTICATE"));
+        assert!(!sent(&"QUJD".repeat(2000), "AUTHENTICATE \"Y\""));
+        assert!(!sent(&"QUJD".repeat(2000), "HAVESPACE"));
+        assert!(!sent(&"QUJ ".repeat(2000), "AUTHENTICATE"));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use super::{
     BEGIN_TLS, ENCRYPT_NEEDED, HAS_NO_ARGUMENTS, NOT_AVAILABLE, SYNTAX, UNKNOWN, capability,
     syntax::{Frame, Token, frame, push_string},
 };
-use crate::protocol::{Dialogue, Greeted, Learned, Next, Offer, Refusal, seam::MOST_ERRORS};
+use crate::protocol::{
+    Dialogue, Greeted, Learned, Next, Offer, Refusal, line::is_foreign, seam::MOST_ERRORS,
+};
 
 /// The non-authenticated state of RFC 5804 §2 as far as it can go without a backend.
 #[derive(Debug)]
@@ -79,6 +81,9 @@ impl Dialogue for Greeter<'_> {
     }
 
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Greeted>) {
+        if is_foreign(input) {
+            return (0, Next::End(Greeted::Refused(Refusal::Unframeable)));
+        }
         match frame(input) {
             Frame::Incomplete => (0, Next::Read),
             Frame::Ambiguous => (0, Next::End(Greeted::Refused(Refusal::Unframeable))),

@@ -65,7 +65,10 @@ pub(super) fn frame(input: &[u8]) -> Frame<'_> {
                 };
             }
             Some((before, octets, waits)) => {
-                if !line.strict || tokenize(before, &mut tokens).is_none() {
+                // Behind a word or a string, one server would see a literal, and the next a broken
+                // command that ends with the line.
+                let stands_alone = before.is_empty() || before.ends_with(b" ");
+                if !line.strict || !stands_alone || tokenize(before, &mut tokens).is_none() {
                     return Frame::Ambiguous;
                 }
                 let Some(text) =
@@ -102,7 +105,7 @@ fn announced(text: &[u8]) -> Option<(&[u8], u64, bool)> {
 
 fn tokenize<'a>(mut text: &'a [u8], tokens: &mut Vec<Token<'a>>) -> Option<()> {
     loop {
-        text = text.trim_ascii_start();
+        text = &text[text.iter().take_while(|b| **b == b' ').count()..];
         match text.first() {
             None => return Some(()),
             Some(b'"') => {
@@ -119,8 +122,13 @@ fn tokenize<'a>(mut text: &'a [u8], tokens: &mut Vec<Token<'a>>) -> Option<()> {
                     .iter()
                     .position(|b| matches!(b, b' ' | b'(' | b')' | b'"'))
                     .unwrap_or(text.len());
-                tokens.push(Token::Word(&text[..end]));
-                text = &text[end..];
+                let (word, rest) = text.split_at(end);
+                // A tab is no space here, but may be one to a backend.
+                if !word.iter().all(u8::is_ascii_graphic) {
+                    return None;
+                }
+                tokens.push(Token::Word(word));
+                text = rest;
             }
         }
     }
@@ -188,5 +196,8 @@ mod tests {
         assert_eq!(frame(b"NOOP \"abc {3+}\r\n"), Frame::Ambiguous);
         assert_eq!(frame(b"NOOP {0+}\r\n\"x\r\n"), Frame::Ambiguous);
         assert_eq!(frame(b"NOOP\n"), Frame::Malformed { taken: 5 });
+        assert_eq!(frame(b"XCLIENT\tA\r\n"), Frame::Malformed { taken: 11 });
+        assert_eq!(frame(b"NOOP{0+}\r\n\r\n"), Frame::Ambiguous);
+        assert_eq!(frame(b"NOOP \"\"{0+}\r\n\r\n"), Frame::Ambiguous);
     }
 }
