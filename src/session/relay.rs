@@ -241,6 +241,11 @@ impl<'a> Machine<'a> {
                 Err(_) => break,
             }
         }
+        // A last word to the backend is good manners, not worth waiting for.
+        if !self.up.pending.is_empty() {
+            let _ = self.relay.poll_write(Side::Backend, cx, &self.up.pending);
+            self.up.pending = Inbox::default();
+        }
         // Whether it arrives is of no interest any more, only whether it is on its way.
         let _ = ready!(self.relay.poll_flush(Side::Client, cx));
         let outcome = self.outcome.take().unwrap_or(Outcome::Closed(Side::Client));

@@ -219,7 +219,7 @@ impl Filter {
         match sent {
             Sent::Auth if reply.code == 334 => client = Some(Client::Credential),
             Sent::Data if reply.code == 354 => {
-                client = Some(Client::Body(Box::new(Scanner::new(self.bare_newline))))
+                client = Some(Client::Body(Box::new(Scanner::new(self.bare_newline))));
             }
             Sent::Ehlo if reply.is_positive() => {
                 self.in_transaction = false;
@@ -235,7 +235,7 @@ impl Filter {
         match client {
             Some(client) => self.client = client,
             None if matches!(self.client, Client::Wait) && self.in_flight.is_empty() => {
-                self.client = Client::Command
+                self.client = Client::Command;
             }
             None => {}
         }
