@@ -1,8 +1,8 @@
 //! The mail server behind `vestibule demo`: one user, one mailbox, plaintext, all in memory.
 //!
 //! It stands where a real mail server would, so that Vestibule can be tried without one. It
-//! listens on loopback only, expects a PROXY v2 header before anything else, and forgets
-//! everything when it ends. User name and password are both `demo`.
+//! listens on loopback only, expects a PROXY v2 header before anything else (on the web it may be
+//! missing), and forgets everything when it ends. User name and password are both `demo`.
 //!
 //! A protocol is one file (or folder) with a `session::Session` in it: frames in, bytes out, no
 //! sockets. `session::drive` is the only place that reads and writes. To add one, write its
@@ -25,8 +25,17 @@ mod proxy;
 mod sasl;
 mod session;
 mod sieve;
+mod smtp;
 mod store;
 mod time;
+mod web;
+
+use imap::Imap;
+use pop3::Pop3;
+use session::drive;
+use sieve::Sieve;
+use smtp::{Role, Smtp};
+use web::Web;
 
 pub use store::{Full, Store};
 
@@ -44,6 +53,12 @@ pub enum Service {
     Pop3,
     /// ManageSieve (RFC 5804).
     Sieve,
+    /// SMTP as a domain's mail exchanger speaks it (RFC 5321), with no login.
+    Smtp,
+    /// Message submission (RFC 6409), after a login.
+    Submission,
+    /// One page over HTTP/1.1 (RFC 9112).
+    Web,
 }
 
 /// Serves one protocol on one listener, one task per connection. It never ends by itself; dropping
@@ -77,13 +92,24 @@ async fn converse(
     mut stream: TcpStream,
     store: Store,
 ) -> Result<(), std::io::Error> {
-    let peer = proxy::read(&mut stream).await?;
-    debug!(?service, %peer, "demo session");
+    let (peer, begun) = proxy::read(&mut stream).await?;
+    debug!(?service, ?peer, "demo session");
     let changes = store.changes();
-    match service {
-        Service::Imap => session::drive(stream, imap::Imap::new(store, peer), changes).await,
-        Service::Pop3 => session::drive(stream, pop3::Pop3::new(store, peer), changes).await,
-        Service::Sieve => session::drive(stream, sieve::Sieve::new(store, peer), changes).await,
+    match (service, peer) {
+        // The front sends a web server no header unless it is told to.
+        (Service::Web, peer) => drive(stream, begun, Web::new(peer), changes).await,
+        (_, None) => Err(proxy::refused()),
+        (Service::Imap, Some(peer)) => drive(stream, begun, Imap::new(store, peer), changes).await,
+        (Service::Pop3, Some(peer)) => drive(stream, begun, Pop3::new(store, peer), changes).await,
+        (Service::Sieve, Some(peer)) => {
+            drive(stream, begun, Sieve::new(store, peer), changes).await
+        }
+        (Service::Smtp, Some(peer)) => {
+            drive(stream, begun, Smtp::new(store, peer, Role::Exchanger), changes).await
+        }
+        (Service::Submission, Some(peer)) => {
+            drive(stream, begun, Smtp::new(store, peer, Role::Submission), changes).await
+        }
     }
 }
 
@@ -114,6 +140,15 @@ mod tests {
             (Service::Imap, "a LOGOUT\r\n", "* OK ", "a OK "),
             (Service::Pop3, "QUIT\r\n", "+OK ", "+OK Bye\r\n"),
             (Service::Sieve, "LOGOUT\r\n", "\"IMPLEMENTATION\" ", "OK \"Bye\"\r\n"),
+            (Service::Smtp, "QUIT\r\n", "220 localhost ", "221 2.0.0 "),
+            // The octets of a chunk are no commands, wherever the pieces of them end.
+            (
+                Service::Submission,
+                "BDAT 6\r\nQUIT\r\nQUIT\r\n",
+                "220 ",
+                "\r\n503 5.5.1 MAIL first\r\n221 ",
+            ),
+            (Service::Web, "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ", "the front's own"),
         ] {
             let answer = ask(service, &[LOCAL, bye.as_bytes()].concat()).await;
             assert!(answer.starts_with(first), "{service:?}: {answer}");
@@ -124,5 +159,12 @@ mod tests {
     #[tokio::test]
     async fn a_connection_without_proxy_header_gets_nothing() {
         assert_eq!(ask(Service::Imap, b"a CAPABILITY\r\nb LOGOUT\r\n").await, "");
+        assert_eq!(ask(Service::Smtp, b"EHLO a\r\nQUIT\r\n").await, "");
+    }
+
+    #[tokio::test]
+    async fn only_the_web_needs_no_proxy_header() {
+        let answer = ask(Service::Web, b"\r\nGET / HTTP/1.0\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("not known"), "{answer}");
     }
 }

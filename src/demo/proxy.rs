@@ -1,10 +1,11 @@
-//! The PROXY v2 header that begins every connection (PROXY protocol spec §2.2).
+//! The PROXY v2 header that begins a connection (PROXY protocol spec §2.2).
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -35,24 +36,37 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Reads the header and not one byte more.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Peer, io::Error> {
+/// Reads the header, if there is one, and not one byte more. If there is none, gives back the few
+/// bytes that showed it.
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<(Option<Peer>, BytesMut), io::Error> {
     let reading = async {
-        let mut head = [0; 16];
+        let mut begun = BytesMut::new();
+        for byte in SIGNATURE {
+            // One at a time: who speaks another protocol may wait for us after fewer than twelve.
+            begun.put_u8(stream.read_u8().await?);
+            if begun.last() != Some(byte) {
+                return Ok((None, begun));
+            }
+        }
+        let mut head = [0; 4];
         stream.read_exact(&mut head).await?;
-        let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         // Spec §2.2: version 2 in the high nibble; LOCAL is 0 and PROXY 1 in the low one.
-        if head[..12] != *SIGNATURE || head[12] >> 4 != 2 || length > MAX_BLOCK {
+        if head[0] >> 4 != 2 || length > MAX_BLOCK {
             return Err(refused());
         }
         let mut block = vec![0; length];
         stream.read_exact(&mut block).await?;
-        understand(head[12] & 0xF, head[13], &block).ok_or_else(refused)
+        let peer = understand(head[0] & 0xF, head[1], &block).ok_or_else(refused)?;
+        Ok((Some(peer), BytesMut::new()))
     };
     tokio::time::timeout(PATIENCE, reading).await?
 }
 
-fn refused() -> io::Error {
+/// Not what has to come first.
+pub(super) fn refused() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no valid PROXY v2 header")
 }
 
@@ -106,16 +120,21 @@ mod tests {
     #[tokio::test]
     async fn the_header_is_read_and_nothing_after_it() {
         let mut input = PROXY;
-        let peer = read(&mut input).await.unwrap();
-        assert_eq!(peer.to_string(), "203.0.113.9:4660 over TLSv1.3");
+        let (peer, begun) = read(&mut input).await.unwrap();
+        assert!(begun.is_empty());
+        assert_eq!(peer.unwrap().to_string(), "203.0.113.9:4660 over TLSv1.3");
         assert_eq!(input, b"* OK");
     }
 
     #[tokio::test]
-    async fn other_openings_are_refused() {
+    async fn other_openings_are_told_or_refused() {
+        for other in ["PROXY TCP4 203.0.113.9 ", "\r\nGET / ", "\r\n\r\n\0\r\nQUIT\r\n"] {
+            let mut input = other.as_bytes();
+            let (peer, begun) = read(&mut input).await.unwrap();
+            assert_eq!((peer, [&*begun, input].concat()), (None, other.into()));
+        }
         for mut input in [
-            b"PROXY TCP4 203.0.113.9 127.0.0.1 4660 993\r\n".as_slice(),
-            b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0",
+            b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0".as_slice(),
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0B12345678901",
             b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xFF\xFF",
         ] {

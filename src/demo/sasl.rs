@@ -18,7 +18,7 @@ pub(super) fn plain(response: &[u8]) -> bool {
 }
 
 /// Strict base64 (RFC 4648 §4).
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let digits = match text {
         [digits @ .., b'=', b'='] | [digits @ .., b'='] => digits,
         digits => digits,

@@ -10,14 +10,15 @@ use tokio::sync::watch;
 
 use super::line::{Frame, Literals, frame};
 
-/// RFC 9051 §5.4 and RFC 5804 §1.2: at least 30 minutes once logged in.
-const IDLE: Duration = Duration::from_secs(31 * 60);
 const CHUNK: usize = 16 * 1024;
 
 /// One client's conversation: frames in, bytes out.
 pub(super) trait Session {
     /// How commands are framed.
     const LITERALS: Literals;
+    /// How long a client may be silent. RFC 9051 §5.4 and RFC 5804 §1.2: at least 30 minutes once
+    /// logged in.
+    const PATIENCE: Duration = Duration::from_secs(31 * 60);
 
     /// Speaks first.
     fn greet(&mut self, out: &mut Vec<u8>);
@@ -28,6 +29,12 @@ pub(super) trait Session {
 
     /// Octets that the literals of the next command may hold.
     fn literal_limit(&self) -> usize {
+        0
+    }
+
+    /// Octets that come next as they are, in no frame; [`command`](Self::command) gets them in
+    /// pieces.
+    fn unframed(&self) -> usize {
         0
     }
 
@@ -48,18 +55,23 @@ pub(super) enum Flow {
     Go,
 }
 
-/// Runs one conversation to its end.
+/// Runs one conversation to its end. `input` is what has been read of it already.
 pub(super) async fn drive<S: Session>(
     mut stream: TcpStream,
+    mut input: BytesMut,
     mut session: S,
     mut changes: watch::Receiver<u64>,
 ) -> Result<(), io::Error> {
-    let (mut input, mut out) = (BytesMut::new(), Vec::new());
-    let mut prompted = 0;
+    let (mut out, mut prompted) = (Vec::new(), 0);
     session.greet(&mut out);
     loop {
         let mut flow = Flow::Go;
-        match frame(&input, S::LITERALS, session.literal_limit(), prompted) {
+        let next = match session.unframed() {
+            0 => frame(&input, S::LITERALS, session.literal_limit(), prompted),
+            _ if input.is_empty() => Frame::Partial,
+            wanted => Frame::Whole(wanted.min(input.len())),
+        };
+        match next {
             Frame::Whole(length) => {
                 prompted = 0;
                 flow = session.command(&input.split_to(length), &mut out);
@@ -77,10 +89,10 @@ pub(super) async fn drive<S: Session>(
                 flow = Flow::End;
             }
             Frame::Partial => {
-                send(&mut stream, &mut out).await?;
+                send(&mut stream, &mut out, S::PATIENCE).await?;
                 input.reserve(CHUNK);
                 tokio::select! {
-                    read = tokio::time::timeout(IDLE, stream.read_buf(&mut input)) => {
+                    read = tokio::time::timeout(S::PATIENCE, stream.read_buf(&mut input)) => {
                         if read?? == 0 {
                             return Ok(());
                         }
@@ -90,19 +102,23 @@ pub(super) async fn drive<S: Session>(
             }
         }
         if flow == Flow::End {
-            send(&mut stream, &mut out).await?;
+            send(&mut stream, &mut out, S::PATIENCE).await?;
             return stream.shutdown().await;
         }
         // Many pipelined commands must not pile up their answers.
         if out.len() > CHUNK {
-            send(&mut stream, &mut out).await?;
+            send(&mut stream, &mut out, S::PATIENCE).await?;
         }
     }
 }
 
-async fn send(stream: &mut TcpStream, out: &mut Vec<u8>) -> Result<(), io::Error> {
-    tokio::time::timeout(IDLE, stream.write_all(out)).await??;
-    // A large answer's buffer is not kept for the hours of IDLE that may follow.
+async fn send(
+    stream: &mut TcpStream,
+    out: &mut Vec<u8>,
+    patience: Duration,
+) -> Result<(), io::Error> {
+    tokio::time::timeout(patience, stream.write_all(out)).await??;
+    // A large answer's buffer is not kept for the long silence that may follow.
     *out = Vec::new();
     Ok(())
 }

@@ -31,6 +31,12 @@ pub(super) fn rfc5322(seconds: i64) -> String {
     format!("{}, {day} {} {year:04} {} +0000", DAYS[weekday], MONTHS[month], clock(seconds))
 }
 
+/// `Mon, 07 Feb 1994 21:52:25 GMT` (RFC 9110 §5.6.7).
+pub(super) fn http(seconds: i64) -> String {
+    let date = rfc5322(seconds).replace("+0000", "GMT");
+    if date.as_bytes()[6] == b' ' { date.replacen(' ', " 0", 1) } else { date }
+}
+
 /// Reads what [`internal`] writes, in any zone.
 pub(super) fn parse_internal(text: &str) -> Option<i64> {
     let mut words = text.split_ascii_whitespace();
@@ -117,6 +123,8 @@ mod tests {
         assert_eq!(internal(760_686_745), " 8-Feb-1994 05:52:25 +0000");
         assert_eq!(rfc5322(760_686_745), "Tue, 8 Feb 1994 05:52:25 +0000");
         assert_eq!(rfc5322(0), "Thu, 1 Jan 1970 00:00:00 +0000");
+        assert_eq!(http(760_686_745), "Tue, 08 Feb 1994 05:52:25 GMT");
+        assert_eq!(http(1_709_164_800), "Thu, 29 Feb 2024 00:00:00 GMT");
         assert_eq!(internal(1_709_164_800), "29-Feb-2024 00:00:00 +0000");
         assert_eq!(internal(-1), "31-Dec-1969 23:59:59 +0000");
         assert_eq!(header_day("Tue, 8 Feb 1994 23:52:25 -0800 (PST)"), parse_day("8-Feb-1994"));
