@@ -23,14 +23,32 @@ use crate::{
     values::TlsMode,
 };
 
-/// What the demo listens on: the standard ports, moved.
-const LISTENERS: [(Service, Protocol, TlsMode, u16); 5] = [
-    (Service::Imap, Protocol::Imap, TlsMode::Starttls, 143),
-    (Service::Imap, Protocol::Imap, TlsMode::Implicit, 993),
-    (Service::Pop3, Protocol::Pop3, TlsMode::Starttls, 110),
-    (Service::Pop3, Protocol::Pop3, TlsMode::Implicit, 995),
-    (Service::Sieve, Protocol::Sieve, TlsMode::Starttls, 4190),
+/// What stands behind.
+const SERVICES: [(Service, Protocol); 6] = [
+    (Service::Smtp, Protocol::Smtp),
+    (Service::Submission, Protocol::Submission),
+    (Service::Imap, Protocol::Imap),
+    (Service::Pop3, Protocol::Pop3),
+    (Service::Sieve, Protocol::Sieve),
+    (Service::Web, Protocol::Http),
 ];
+
+/// What the demo listens on: the standard ports, moved.
+const LISTENERS: [(Protocol, TlsMode, u16); 10] = [
+    (Protocol::Smtp, TlsMode::StarttlsOptional, 25),
+    (Protocol::Submission, TlsMode::Implicit, 465),
+    (Protocol::Submission, TlsMode::Starttls, 587),
+    (Protocol::Imap, TlsMode::Starttls, 143),
+    (Protocol::Imap, TlsMode::Implicit, 993),
+    (Protocol::Pop3, TlsMode::Starttls, 110),
+    (Protocol::Pop3, TlsMode::Implicit, 995),
+    (Protocol::Sieve, TlsMode::Starttls, 4190),
+    (Protocol::Http, TlsMode::None, 80),
+    (Protocol::Http, TlsMode::Implicit, 443),
+];
+
+/// What the pasted commands send.
+const MESSAGE: &str = "From: You <you@example.org>\r\nTo: Demo <demo@localhost>\r\nSubject: Hello\r\n\r\nThrough the vestibule.\r\n";
 
 pub(super) fn demo(offset: u16) -> ExitCode {
     let outcome = Folder::new().and_then(|folder| run(&folder, offset));
@@ -48,6 +66,7 @@ fn run(folder: &Folder, offset: u16) -> Result<(), Unfit> {
     let issued = authority_and_leaf("Vestibule demo authority", &["localhost"])
         .map_err(|e| failed("a certificate cannot be made", &e))?;
     folder.write("ca.pem", &issued.authority)?;
+    folder.write("hello.eml", MESSAGE)?;
     folder.write("certificates/localhost.crt", &issued.certificate)?;
     folder.write("certificates/localhost.key", &issued.key)?;
 
@@ -61,7 +80,7 @@ fn run(folder: &Folder, offset: u16) -> Result<(), Unfit> {
         let file = folder.write("vestibule.yaml", &text)?;
         let loaded = daemon::load(&file, None)?;
         log::start(log::Form { json: false, level: tracing::Level::INFO });
-        let guide = guide(&folder.path().join("ca.pem"), offset);
+        let guide = guide(folder.path(), offset);
         daemon::run(file, loaded, || {
             log::flush();
             // Whoever closed our standard output does not want to read it.
@@ -77,11 +96,7 @@ fn run(folder: &Folder, offset: u16) -> Result<(), Unfit> {
 async fn mail_server() -> io::Result<Vec<(Protocol, SocketAddr)>> {
     let store = Store::new();
     let mut addresses = Vec::new();
-    for (service, protocol) in [
-        (Service::Imap, Protocol::Imap),
-        (Service::Pop3, Protocol::Pop3),
-        (Service::Sieve, Protocol::Sieve),
-    ] {
+    for (service, protocol) in SERVICES {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         addresses.push((protocol, listener.local_addr()?));
         tokio::spawn(demo::serve(service, listener, store.clone()));
@@ -97,7 +112,7 @@ fn configuration(
     let ports: Vec<String> =
         backends.iter().map(|(p, a)| format!("{}: {}", p.name(), a.port())).collect();
     let mut listeners = String::new();
-    for (_, protocol, tls, port) in LISTENERS {
+    for (protocol, tls, port) in LISTENERS {
         let port = moved(port, offset)?;
         listeners += &format!(
             "  - {{ bind: \"127.0.0.1:{port}\", protocol: {}, tls: {tls} }}\n",
@@ -116,32 +131,37 @@ fn moved(port: u16, offset: u16) -> Result<u16, Unfit> {
         .ok_or_else(|| Unfit::from(format!("--port-offset {offset}: {port} + {offset} is no port")))
 }
 
-fn guide(ca: &Path, offset: u16) -> String {
-    let ca = ca.display();
-    let port = |port: u16| port.saturating_add(offset);
+fn guide(folder: &Path, offset: u16) -> String {
+    let (folder, pid) = (folder.display(), std::process::id());
+    let [smtp, submissions, submission, imap, imaps, pop3, pop3s, sieve, http, https] =
+        LISTENERS.map(|(_, _, port)| port.saturating_add(offset));
     format!(
         "
 Vestibule is serving a mail server that lives in memory. User `demo`, password `demo`.
-Paste any of these into another terminal:
+Paste any of these into another terminal. Read a message:
 
-  curl --cacert {ca} -u demo:demo 'imaps://localhost:{imaps}/INBOX;MAILINDEX=1'
-  curl --cacert {ca} -u demo:demo --ssl-reqd 'imap://localhost:{imap}/INBOX;MAILINDEX=1'
-  curl --cacert {ca} -u demo:demo --ssl-reqd 'pop3://localhost:{pop3}/1'
-  curl --cacert {ca} -u demo:demo 'pop3s://localhost:{pop3s}/1'
-  openssl s_client -connect localhost:{imap} -starttls imap -servername localhost -CAfile {ca} -brief </dev/null
-  openssl s_client -connect localhost:{sieve} -starttls sieve -servername localhost -CAfile {ca} -brief </dev/null
+  curl --cacert {folder}/ca.pem -u demo:demo 'imaps://localhost:{imaps}/INBOX;MAILINDEX=1'
+  curl --cacert {folder}/ca.pem -u demo:demo --ssl-reqd 'imap://localhost:{imap}/INBOX;MAILINDEX=1'
+  curl --cacert {folder}/ca.pem -u demo:demo --ssl-reqd 'pop3://localhost:{pop3}/1'
+  curl --cacert {folder}/ca.pem -u demo:demo 'pop3s://localhost:{pop3s}/1'
+
+Send one, as another mail server does, and as a mail program does; then read number 2:
+
+  curl --cacert {folder}/ca.pem --ssl-reqd smtp://localhost:{smtp} --mail-from you@example.org --mail-rcpt demo@localhost -T {folder}/hello.eml
+  curl --cacert {folder}/ca.pem -u demo:demo --ssl-reqd smtp://localhost:{submission} --mail-from demo@localhost --mail-rcpt demo@localhost -T {folder}/hello.eml
+  curl --cacert {folder}/ca.pem -u demo:demo smtps://localhost:{submissions} --mail-from demo@localhost --mail-rcpt demo@localhost -T {folder}/hello.eml
+
+Look at the certificate, and at the web page:
+
+  openssl s_client -connect localhost:{imap} -starttls imap -servername localhost -CAfile {folder}/ca.pem -brief </dev/null
+  openssl s_client -connect localhost:{sieve} -starttls sieve -servername localhost -CAfile {folder}/ca.pem -brief </dev/null
+  curl http://localhost:{http}/
+  curl --cacert {folder}/ca.pem https://localhost:{https}/
 
 The configuration is {folder}/vestibule.yaml; `kill -HUP {pid}` reads it again.
 Ctrl-C ends the demo and removes its folder.
 
 ",
-        imaps = port(993),
-        imap = port(143),
-        pop3 = port(110),
-        pop3s = port(995),
-        sieve = port(4190),
-        folder = Path::new(&ca.to_string()).parent().unwrap_or(Path::new("")).display(),
-        pid = std::process::id(),
     )
 }
 
