@@ -21,6 +21,8 @@ pub mod sieve;
 pub mod smtp;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod transcript;
 
 pub use dispatch::{Greeter, Opening, Prober, Refused, SessionFilter};

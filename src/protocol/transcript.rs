@@ -94,13 +94,7 @@ pub(crate) fn session<F: Filter>(new: impl Fn() -> F, turns: &[Turn], after: Aft
         .map(|t| if let Turn::Client(s) | Turn::Backend(s) = t { s.len() } else { 0 })
         .max();
     for cut in cuts(longest.unwrap_or(0)) {
-        let mut wire = Wire {
-            filter: new(),
-            client: Vec::new(),
-            backend: Vec::new(),
-            out: Out::default(),
-            after: After::Filtered,
-        };
+        let mut wire = Wire::new(new());
         for (n, turn) in turns.iter().enumerate() {
             match turn {
                 Turn::Client(text) => {
@@ -120,16 +114,22 @@ pub(crate) fn session<F: Filter>(new: impl Fn() -> F, turns: &[Turn], after: Aft
 }
 
 /// A session without sockets: what the relay does, in its simplest form.
-struct Wire<F> {
+pub(crate) struct Wire<F> {
     filter: F,
     client: Vec<u8>,
     backend: Vec<u8>,
-    out: Out,
-    after: After,
+    /// What has left for each side and nobody has taken.
+    pub(crate) out: Out,
+    pub(crate) after: After,
 }
 
 impl<F: Filter> Wire<F> {
-    fn arrives(&mut self, from: Side, bytes: &[u8]) {
+    pub(crate) fn new(filter: F) -> Self {
+        let (client, backend) = (Vec::new(), Vec::new());
+        Self { filter, client, backend, out: Out::default(), after: After::Filtered }
+    }
+
+    pub(crate) fn arrives(&mut self, from: Side, bytes: &[u8]) {
         self.inbox(from).extend_from_slice(bytes);
         // Each side may have waited for the other.
         let mut idle = 0;
@@ -162,6 +162,7 @@ impl<F: Filter> Wire<F> {
             return true;
         }
         let (taken, verdict) = self.filter.push(from, &input, &mut self.out);
+        assert!(taken <= input.len(), "octets that are not there");
         match verdict {
             Verdict::Pass => self.out.to(other(from)).extend_from_slice(&input[..taken]),
             Verdict::Replace => {}

@@ -206,7 +206,9 @@ impl Filter {
             // makes of the command. That is certain only for name and password of a LOGIN: behind
             // them, Dovecot has stopped to read arguments, and takes the literal for commands.
             Ok(Some(Literal { octets, waits: false }))
-                if self.literals.permit(octets) && self.arguments.is_some_and(|had| had < 2) =>
+                if self.literals.permit(octets)
+                    && before.ends_with(b" ")
+                    && self.arguments.is_some_and(|had| had < 2) =>
             {
                 self.arguments = self.arguments.map(|had| had + 1);
                 Client::Literal { left: octets }
@@ -245,7 +247,7 @@ impl Filter {
     /// An ID command on one line.
     fn plain_id(&mut self, line: Line<'_>, command: &Command<'_>, out: &mut Out) -> Verdict {
         let whole = [line.text, b"\r\n"].concat();
-        let frame = id::frame(&whole, line.text.len() - command.arguments.len());
+        let (_, frame) = id::frame(&whole, line.text.len() - command.arguments.len());
         self.id_framed(frame, out).1
     }
 
@@ -257,16 +259,15 @@ impl Filter {
         };
         self.tag = command.tag.to_vec();
         self.is_login = false;
-        match id::frame(input, first.text.len() - command.arguments.len()) {
-            Frame::Incomplete { waiting } => {
-                for _ in asked..waiting {
-                    out.to_client.extend_from_slice(GO_AHEAD);
-                }
-                self.client = Client::Id { asked: waiting };
-                (0, Verdict::Read)
-            }
-            frame => self.id_framed(frame, out),
+        let (waiting, frame) = id::frame(input, first.text.len() - command.arguments.len());
+        for _ in asked..waiting {
+            out.to_client.extend_from_slice(GO_AHEAD);
         }
+        if frame == Frame::Incomplete {
+            self.client = Client::Id { asked: waiting };
+            return (0, Verdict::Read);
+        }
+        self.id_framed(frame, out)
     }
 
     fn id_framed(&mut self, frame: Frame, out: &mut Out) -> (usize, Verdict) {
@@ -284,7 +285,7 @@ impl Filter {
                 answer(&self.tag, "BAD ID wants a list of strings, or NIL", &mut out.to_client);
                 (taken, Verdict::Replace)
             }
-            Frame::Ambiguous | Frame::Incomplete { .. } => (0, Verdict::End(Refusal::Unframeable)),
+            Frame::Ambiguous | Frame::Incomplete => (0, Verdict::End(Refusal::Unframeable)),
         }
     }
 
@@ -466,6 +467,8 @@ mod tests {
             "a LOGIN x y{4+}\r\n",
             "a LOGIN x {1+}\r\ny {4+}\r\n",
             "a LOGIN x%y {4+}\r\n",
+            "a LOGIN ~{4+}\r\n",
+            "a LOGIN {1+}\r\ny{4+}\r\n",
             "a LOGIN  {4+}\r\n",
         ] {
             let mut filter = inside_tls();

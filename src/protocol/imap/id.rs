@@ -7,8 +7,8 @@ use crate::protocol::line::line;
 /// What has been found out about an ID command.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// More has to be read. So many of its literals wait to be asked for.
-    Incomplete { waiting: usize },
+    /// More has to be read.
+    Incomplete,
     /// It is all there.
     Whole { taken: usize, edited: Edited },
     /// It is all there, and is no ID command.
@@ -26,11 +26,18 @@ pub(super) enum Edited {
     Arguments(Vec<u8>),
 }
 
-/// Frames an ID command at the front of `input`; its arguments begin at `start`.
-pub(super) fn frame(input: &[u8], start: usize) -> Frame {
-    let (mut end, mut waiting, mut strict, mut plain) = (0, 0, true, true);
+/// Frames an ID command at the front of `input`; its arguments begin at `start`. Says, too, how many
+/// of its literals want to be asked for.
+pub(super) fn frame(input: &[u8], start: usize) -> (usize, Frame) {
+    let mut waiting = 0;
+    let frame = read(input, start, &mut waiting);
+    (waiting, frame)
+}
+
+fn read(input: &[u8], start: usize, waiting: &mut usize) -> Frame {
+    let (mut end, mut strict, mut plain) = (0, true, true);
     loop {
-        let Some(line) = line(&input[end..]) else { return Frame::Incomplete { waiting } };
+        let Some(line) = line(&input[end..]) else { return Frame::Incomplete };
         strict &= line.strict;
         end += line.taken;
         match literal(line.text) {
@@ -38,11 +45,11 @@ pub(super) fn frame(input: &[u8], start: usize) -> Frame {
             Ok(None) => break,
             Ok(Some(announced)) => {
                 plain = false;
-                waiting += usize::from(announced.waits);
+                *waiting += usize::from(announced.waits);
                 let octets = usize::try_from(announced.octets).unwrap_or(usize::MAX);
                 match end.checked_add(octets) {
                     Some(after) if after <= input.len() => end = after,
-                    _ => return Frame::Incomplete { waiting },
+                    _ => return Frame::Incomplete,
                 }
             }
         }
@@ -180,7 +187,7 @@ mod tests {
     use super::*;
 
     fn arguments(text: &str) -> Option<String> {
-        match frame(text.as_bytes(), 5) {
+        match frame(text.as_bytes(), 5).1 {
             Frame::Whole { taken, edited } => {
                 assert_eq!(taken, text.len());
                 Some(match edited {
@@ -222,17 +229,17 @@ mod tests {
             "a ID (\"a\" \"b\")\n",
         ] {
             assert!(
-                matches!(frame(command.as_bytes(), 5), Frame::Malformed { taken } if taken == command.len()),
+                matches!(frame(command.as_bytes(), 5).1, Frame::Malformed { taken } if taken == command.len()),
                 "{command}"
             );
         }
-        assert_eq!(frame(b"a ID (\"a{3+}\r\n", 5), Frame::Ambiguous);
+        assert_eq!(frame(b"a ID (\"a{3+}\r\n", 5).1, Frame::Ambiguous);
     }
 
     #[test]
     fn literals_are_asked_for_one_by_one() {
-        assert_eq!(frame(b"a ID ({4}\r\n", 5), Frame::Incomplete { waiting: 1 });
-        assert_eq!(frame(b"a ID ({4}\r\nname {1}\r\n", 5), Frame::Incomplete { waiting: 2 });
-        assert_eq!(frame(b"a ID ({4+}\r\nna", 5), Frame::Incomplete { waiting: 0 });
+        assert_eq!(frame(b"a ID ({4}\r\n", 5), (1, Frame::Incomplete));
+        assert_eq!(frame(b"a ID ({4}\r\nname {1}\r\n", 5), (2, Frame::Incomplete));
+        assert_eq!(frame(b"a ID ({4+}\r\nna", 5), (0, Frame::Incomplete));
     }
 }
