@@ -222,3 +222,25 @@ impl Refusal {
 
 /// How many errors a client may make before TLS. Postfix' `smtpd_hard_error_limit` is the same.
 pub(crate) const MOST_ERRORS: u8 = 20;
+
+/// A client's errors so far.
+#[derive(Debug, Default)]
+pub(crate) struct Errors(u8);
+
+impl Errors {
+    /// Answers an error, and counts it.
+    pub(crate) fn answer(&mut self, text: &[u8], out: &mut Vec<u8>) -> Next<Greeted> {
+        out.extend_from_slice(text);
+        self.count()
+    }
+
+    /// Counts an error that has been answered.
+    pub(crate) fn count(&mut self) -> Next<Greeted> {
+        self.0 += 1;
+        if self.0 < MOST_ERRORS {
+            Next::Read
+        } else {
+            Next::End(Greeted::Refused(Refusal::TooManyErrors))
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::{
 use crate::protocol::{
     Dialogue, Greeted, Learned, Next, Offer, Refusal,
     line::{Line, is_foreign, line, timeless},
-    seam::MOST_ERRORS,
+    seam::Errors,
 };
 
 /// The not authenticated state of RFC 9051 §3.1 as far as it can go without a backend.
@@ -16,7 +16,7 @@ use crate::protocol::{
 pub struct Greeter<'a> {
     learned: &'a Learned,
     offer: Offer,
-    errors: u8,
+    errors: Errors,
     state: State,
 }
 
@@ -38,21 +38,12 @@ impl<'a> Greeter<'a> {
     /// A greeter that shows what was learned of the backend.
     #[must_use]
     pub fn new(learned: &'a Learned, offer: Offer) -> Self {
-        Self { learned, offer, errors: 0, state: State::Command }
+        Self { learned, offer, errors: Errors::default(), state: State::Command }
     }
 
     fn capabilities(&self) -> String {
         let learned = self.learned.capabilities.iter().map(String::as_str);
         format!("CAPABILITY {}", capability::edit(learned, self.offer).join(" "))
-    }
-
-    fn error(&mut self) -> Next<Greeted> {
-        self.errors += 1;
-        if self.errors < MOST_ERRORS {
-            Next::Read
-        } else {
-            Next::End(Greeted::Refused(Refusal::TooManyErrors))
-        }
     }
 
     /// The whole command is there: carries it out.
@@ -75,11 +66,11 @@ impl<'a> Greeter<'a> {
             }
             b"STARTTLS" if !self.offer.starttls => {
                 answer(tag, "BAD STARTTLS is not available here", out);
-                self.error()
+                self.errors.count()
             }
             b"STARTTLS" if !command.arguments.is_empty() => {
                 answer(tag, HAS_NO_ARGUMENTS, out);
-                self.error()
+                self.errors.count()
             }
             b"STARTTLS" => {
                 answer(tag, BEGIN_TLS, out);
@@ -87,11 +78,11 @@ impl<'a> Greeter<'a> {
             }
             b"AUTHENTICATE" | b"LOGIN" => {
                 answer(tag, PRIVACY_REQUIRED, out);
-                self.error()
+                self.errors.count()
             }
             _ => {
                 answer(tag, "BAD Unknown command, or not permitted before STARTTLS", out);
-                self.error()
+                self.errors.count()
             }
         }
     }
@@ -113,7 +104,7 @@ impl<'a> Greeter<'a> {
                     _ => "BAD Syntax error",
                 };
                 answer(command.tag, text, &mut reply);
-                next = self.error();
+                next = self.errors.count();
                 if announced.waits {
                     // The client waits for a go-ahead, and takes a tagged answer for a no.
                     out.extend_from_slice(&reply);
@@ -185,7 +176,7 @@ impl Dialogue for Greeter<'_> {
         }
         let Some(command) = Command::parse(line.text) else {
             out.extend_from_slice(NO_TAG);
-            return (line.taken, self.error());
+            return (line.taken, self.errors.count());
         };
         let is_ours = matches!(
             command.verb.as_slice(),

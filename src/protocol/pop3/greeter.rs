@@ -4,7 +4,7 @@ use super::{BEGIN_TLS, NO_CREDENTIALS, UNKNOWN, capability, command};
 use crate::protocol::{
     Dialogue, Greeted, Learned, Next, Offer, Refusal,
     line::{is_foreign, line, timeless},
-    seam::MOST_ERRORS,
+    seam::Errors,
 };
 
 /// The AUTHORIZATION state of RFC 1939 §4 as far as it can go without a backend.
@@ -12,14 +12,14 @@ use crate::protocol::{
 pub struct Greeter<'a> {
     learned: &'a Learned,
     offer: Offer,
-    errors: u8,
+    errors: Errors,
 }
 
 impl<'a> Greeter<'a> {
     /// A greeter that shows what was learned of the backend.
     #[must_use]
     pub fn new(learned: &'a Learned, offer: Offer) -> Self {
-        Self { learned, offer, errors: 0 }
+        Self { learned, offer, errors: Errors::default() }
     }
 
     fn capabilities(&self, out: &mut Vec<u8>) {
@@ -31,16 +31,6 @@ impl<'a> Greeter<'a> {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b".\r\n");
-    }
-
-    fn error(&mut self, text: &[u8], out: &mut Vec<u8>) -> Next<Greeted> {
-        out.extend_from_slice(text);
-        self.errors += 1;
-        if self.errors < MOST_ERRORS {
-            Next::Read
-        } else {
-            Next::End(Greeted::Refused(Refusal::TooManyErrors))
-        }
     }
 }
 
@@ -58,8 +48,10 @@ impl Dialogue for Greeter<'_> {
         let Some(line) = line(input) else { return (0, Next::Read) };
         let (verb, arguments) = command(line.text);
         let next = match verb.as_slice() {
-            b"STLS" if !self.offer.starttls => self.error(UNKNOWN, out),
-            b"STLS" if !arguments.is_empty() => self.error(b"-ERR STLS has no arguments\r\n", out),
+            b"STLS" if !self.offer.starttls => self.errors.answer(UNKNOWN, out),
+            b"STLS" if !arguments.is_empty() => {
+                self.errors.answer(b"-ERR STLS has no arguments\r\n", out)
+            }
             b"STLS" => {
                 out.extend_from_slice(BEGIN_TLS);
                 Next::End(Greeted::StartTls)
@@ -77,8 +69,8 @@ impl Dialogue for Greeter<'_> {
                 Next::End(Greeted::Closed)
             }
             _ if self.offer.proceed => return (0, Next::End(Greeted::Clear(Vec::new()))),
-            b"APOP" | b"AUTH" | b"PASS" | b"USER" => self.error(NO_CREDENTIALS, out),
-            _ => self.error(UNKNOWN, out),
+            b"APOP" | b"AUTH" | b"PASS" | b"USER" => self.errors.answer(NO_CREDENTIALS, out),
+            _ => self.errors.answer(UNKNOWN, out),
         };
         (line.taken, next)
     }
@@ -87,6 +79,7 @@ impl Dialogue for Greeter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::seam::MOST_ERRORS;
     use crate::protocol::transcript::{Talk, dialogue};
 
     const REQUIRED: Offer = Offer { starttls: true, proceed: false, login: false };

@@ -5,7 +5,7 @@ use super::{
     syntax::{Frame, Token, frame, push_string},
 };
 use crate::protocol::{
-    Dialogue, Greeted, Learned, Next, Offer, Refusal, line::is_foreign, seam::MOST_ERRORS,
+    Dialogue, Greeted, Learned, Next, Offer, Refusal, line::is_foreign, seam::Errors,
 };
 
 /// The non-authenticated state of RFC 5804 §2 as far as it can go without a backend.
@@ -13,24 +13,14 @@ use crate::protocol::{
 pub struct Greeter<'a> {
     learned: &'a Learned,
     offer: Offer,
-    errors: u8,
+    errors: Errors,
 }
 
 impl<'a> Greeter<'a> {
     /// A greeter that shows what was learned of the backend.
     #[must_use]
     pub fn new(learned: &'a Learned, offer: Offer) -> Self {
-        Self { learned, offer, errors: 0 }
-    }
-
-    fn error(&mut self, text: &[u8], out: &mut Vec<u8>) -> Next<Greeted> {
-        out.extend_from_slice(text);
-        self.errors += 1;
-        if self.errors < MOST_ERRORS {
-            Next::Read
-        } else {
-            Next::End(Greeted::Refused(Refusal::TooManyErrors))
-        }
+        Self { learned, offer, errors: Errors::default() }
     }
 
     /// `None`: the command is not for us to answer.
@@ -41,12 +31,12 @@ impl<'a> Greeter<'a> {
         out: &mut Vec<u8>,
     ) -> Option<Next<Greeted>> {
         Some(match (verb, arguments) {
-            (b"STARTTLS", _) if !self.offer.starttls => self.error(NOT_AVAILABLE, out),
+            (b"STARTTLS", _) if !self.offer.starttls => self.errors.answer(NOT_AVAILABLE, out),
             (b"STARTTLS", []) => {
                 out.extend_from_slice(BEGIN_TLS);
                 Next::End(Greeted::StartTls)
             }
-            (b"STARTTLS", _) => self.error(HAS_NO_ARGUMENTS, out),
+            (b"STARTTLS", _) => self.errors.answer(HAS_NO_ARGUMENTS, out),
             (b"CAPABILITY", []) => {
                 capability::list(self.learned, self.offer, out);
                 Next::Read
@@ -67,8 +57,8 @@ impl<'a> Greeter<'a> {
                 Next::End(Greeted::Closed)
             }
             _ if self.offer.proceed => return None,
-            (b"AUTHENTICATE", _) => self.error(ENCRYPT_NEEDED, out),
-            _ => self.error(UNKNOWN, out),
+            (b"AUTHENTICATE", _) => self.errors.answer(ENCRYPT_NEEDED, out),
+            _ => self.errors.answer(UNKNOWN, out),
         })
     }
 }
@@ -87,10 +77,10 @@ impl Dialogue for Greeter<'_> {
         match frame(input) {
             Frame::Incomplete => (0, Next::Read),
             Frame::Ambiguous => (0, Next::End(Greeted::Refused(Refusal::Unframeable))),
-            Frame::Malformed { taken } => (taken, self.error(SYNTAX, out)),
+            Frame::Malformed { taken } => (taken, self.errors.answer(SYNTAX, out)),
             Frame::Whole { taken, tokens } => {
                 match tokens.split_first().and_then(|(t, rest)| Some((t.word()?, rest))) {
-                    None => (taken, self.error(SYNTAX, out)),
+                    None => (taken, self.errors.answer(SYNTAX, out)),
                     Some((verb, arguments)) => match self.command(&verb, arguments, out) {
                         Some(next) => (taken, next),
                         None => (0, Next::End(Greeted::Clear(Vec::new()))),

@@ -6,9 +6,9 @@ use super::{
     reply,
 };
 use crate::protocol::{
-    Dialogue, Greeted, Learned, Next, Offer, Refusal,
+    Dialogue, Greeted, Learned, Next, Offer,
     line::{line, timeless},
-    seam::MOST_ERRORS,
+    seam::Errors,
 };
 
 /// The session's beginning (RFC 5321 §3.1, §3.2) as far as it can go without a backend.
@@ -16,7 +16,7 @@ use crate::protocol::{
 pub struct Greeter<'a> {
     learned: &'a Learned,
     offer: Offer,
-    errors: u8,
+    errors: Errors,
     /// The client's EHLO or HELO: it is said again to the backend, if the client goes on in clear.
     hello: Vec<u8>,
 }
@@ -25,22 +25,12 @@ impl<'a> Greeter<'a> {
     /// A greeter that shows what was learned of the backend.
     #[must_use]
     pub fn new(learned: &'a Learned, offer: Offer) -> Self {
-        Self { learned, offer, errors: 0, hello: Vec::new() }
+        Self { learned, offer, errors: Errors::default(), hello: Vec::new() }
     }
 
     /// RFC 5321 §4.2: the first word of a greeting is the server's name.
     fn host(&self) -> &str {
         self.learned.banner.split_ascii_whitespace().next().unwrap_or("localhost")
-    }
-
-    fn error(&mut self, text: &[u8], out: &mut Vec<u8>) -> Next<Greeted> {
-        out.extend_from_slice(text);
-        self.errors += 1;
-        if self.errors < MOST_ERRORS {
-            Next::Read
-        } else {
-            Next::End(Greeted::Refused(Refusal::TooManyErrors))
-        }
     }
 
     fn say(text: &str, out: &mut Vec<u8>) -> Next<Greeted> {
@@ -50,7 +40,7 @@ impl<'a> Greeter<'a> {
 
     fn hello(&mut self, verb: &[u8], parameters: &[u8], out: &mut Vec<u8>) -> Next<Greeted> {
         let Some(name) = name(parameters) else {
-            return self.error(b"501 5.5.4 A name is wanted\r\n", out);
+            return self.errors.answer(b"501 5.5.4 A name is wanted\r\n", out);
         };
         self.hello = [verb, b" ", name, b"\r\n"].concat();
         let mut lines = vec![self.host().to_owned()];
@@ -82,18 +72,18 @@ impl Dialogue for Greeter<'_> {
                 out.extend_from_slice(b"221 2.0.0 Bye\r\n");
                 Next::End(Greeted::Closed)
             }
-            b"STARTTLS" if !self.offer.starttls => self.error(NOT_IMPLEMENTED, out),
-            b"STARTTLS" if !parameters.is_empty() => self.error(NO_PARAMETERS, out),
+            b"STARTTLS" if !self.offer.starttls => self.errors.answer(NOT_IMPLEMENTED, out),
+            b"STARTTLS" if !parameters.is_empty() => self.errors.answer(NO_PARAMETERS, out),
             b"STARTTLS" => {
                 out.extend_from_slice(BEGIN_TLS);
                 Next::End(Greeted::StartTls)
             }
-            b"AUTH" if !self.offer.login => self.error(STARTTLS_FIRST, out),
-            verb if is_trust(verb) => self.error(NOT_IMPLEMENTED, out),
+            b"AUTH" if !self.offer.login => self.errors.answer(STARTTLS_FIRST, out),
+            verb if is_trust(verb) => self.errors.answer(NOT_IMPLEMENTED, out),
             _ if self.offer.proceed => {
                 return (0, Next::End(Greeted::Clear(std::mem::take(&mut self.hello))));
             }
-            _ => self.error(STARTTLS_FIRST, out),
+            _ => self.errors.answer(STARTTLS_FIRST, out),
         };
         (line.taken, next)
     }
