@@ -26,13 +26,15 @@ pub async fn dial(target: &Target, patience: Duration) -> io::Result<Link> {
     timeout(patience, connect).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Finds out about peers that vanished without a word within about two minutes, also while octets
-/// are on their way to them. Accepted sockets inherit it from the listening one.
+/// Finds out about peers that vanished without a word, within about two minutes. Accepted sockets
+/// inherit it from the listening one.
+///
+/// There is no limit for octets that are on their way: on Linux it would also end sessions with a
+/// peer that is there and does not read for a while, which is what the idle timer is for.
 pub fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
     let probes = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
-    socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))
+    socket.set_tcp_keepalive(&probes)
 }

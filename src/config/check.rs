@@ -130,6 +130,9 @@ fn timeouts(top: &mut Section<'_>) -> Timeouts {
 /// keeps a frame for each of two sides.
 const LINE: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 20;
 
+/// More than any machine has descriptors for.
+const MOST_CONNECTIONS: usize = 10_000_000;
+
 fn limits(top: &mut Section<'_>) -> Limits {
     let mut limits = Limits::default();
     let Some(mut section) = top.section("limits") else { return limits };
@@ -141,6 +144,8 @@ fn limits(top: &mut Section<'_>) -> Limits {
             *limit = number;
             if number == 0 {
                 section.note(key, "with 0, nobody could connect");
+            } else if number > MOST_CONNECTIONS {
+                section.note(key, format!("{number} is out of range: up to {MOST_CONNECTIONS}"));
             }
         }
     }

@@ -265,7 +265,8 @@ impl Daemon {
     fn open(&mut self) {
         let bound = std::mem::take(&mut self.bound);
         let backend = |manner: &Manner| manner.policy.backend.clone();
-        let is_anyone_there = bound.iter().any(|(_, _, manner)| !backend(manner).is_absent());
+        let is_anyone_there = !self.listening.is_empty()
+            || bound.iter().any(|(_, _, manner)| !backend(manner).is_absent());
         for (named, bound, manner) in bound {
             let policy = manner.policy.clone();
             let (protocol, target) = (policy.protocol.name(), &policy.backend.key().target);

@@ -113,10 +113,10 @@ pub enum Opening {
 impl Opening {
     /// `None`: the backend's first octets are the client's.
     #[must_use]
-    pub fn new(protocol: Protocol, start: Start<'_>) -> Option<Self> {
-        let Start { greeted, offer, hello, learned, bare_newline } = start;
+    pub fn new(protocol: Protocol, start: Start) -> Option<Self> {
+        let Start { greeted, offer, hello, bare_newline } = start;
         match protocol {
-            Protocol::Imap => Some(Self::Imap(imap::Opening::new(!greeted, offer, learned))),
+            Protocol::Imap => Some(Self::Imap(imap::Opening::new(!greeted, offer))),
             Protocol::Pop3 => Some(Self::Pop3(pop3::Opening::new(!greeted, offer))),
             // RFC 5804 §2.2: the only one that greets again inside TLS.
             Protocol::Sieve => {

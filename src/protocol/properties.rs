@@ -360,7 +360,7 @@ fn are_harmless(
 }
 
 fn imap_filter() -> imap::Filter {
-    imap::Filter::new(Offer::TLS, &["LITERAL+".to_owned()])
+    imap::Filter::new(Offer::TLS)
 }
 
 macro_rules! holds {

@@ -68,15 +68,13 @@ pub enum Opened {
 
 /// What is known when a session is opened with a backend.
 #[derive(Debug)]
-pub struct Start<'a> {
+pub struct Start {
     /// The client has had a greeting already, on this side of TLS or the other.
     pub greeted: bool,
     /// What it may be offered from now on.
     pub offer: Offer,
     /// What it has said in clear, and the backend has to hear, too.
     pub hello: Vec<u8>,
-    /// What the probe has learned of the backend.
-    pub learned: Option<&'a Learned>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
 }
@@ -104,6 +102,17 @@ pub enum Side {
     Backend,
     /// The mail program, or the mail server, in front of us.
     Client,
+}
+
+impl Side {
+    /// The one that octets from this side go to.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Backend => Self::Client,
+            Self::Client => Self::Backend,
+        }
+    }
 }
 
 /// What a filter writes itself.

@@ -140,7 +140,7 @@ impl<F: Filter> Wire<F> {
             } else {
                 idle += 1;
             }
-            side = other(side);
+            side = side.other();
         }
     }
 
@@ -158,17 +158,17 @@ impl<F: Filter> Wire<F> {
             return false;
         }
         if self.after == After::Opaque {
-            self.out.to(other(from)).extend_from_slice(&input);
+            self.out.to(from.other()).extend_from_slice(&input);
             return true;
         }
         let (taken, verdict) = self.filter.push(from, &input, &mut self.out);
         assert!(taken <= input.len(), "octets that are not there");
         match verdict {
-            Verdict::Pass => self.out.to(other(from)).extend_from_slice(&input[..taken]),
+            Verdict::Pass => self.out.to(from.other()).extend_from_slice(&input[..taken]),
             Verdict::Replace => {}
             Verdict::Read | Verdict::Hold => assert_eq!(taken, 0, "{verdict:?} takes nothing"),
             Verdict::Opaque => {
-                self.out.to(other(from)).extend_from_slice(&input[..taken]);
+                self.out.to(from.other()).extend_from_slice(&input[..taken]);
                 self.after = After::Opaque;
             }
             Verdict::LastWords => self.after = After::Opaque,
@@ -186,13 +186,6 @@ impl<F: Filter> Wire<F> {
             text,
             "to the {to:?} at turn {turn}, cut: {cut:?}"
         );
-    }
-}
-
-fn other(side: Side) -> Side {
-    match side {
-        Side::Backend => Side::Client,
-        Side::Client => Side::Backend,
     }
 }
 

@@ -281,7 +281,7 @@ impl<'a> Machine<'a> {
         let (way, relay) = self.split(from);
         let mut step = Step::Nothing;
         while !way.pending.is_empty() {
-            match relay.poll_write(other(from), cx, &way.pending) {
+            match relay.poll_write(from.other(), cx, &way.pending) {
                 Poll::Pending => return Step::Blocked,
                 Poll::Ready(Ok(octets)) => {
                     way.pending.consume(octets);
@@ -307,7 +307,6 @@ impl<'a> Machine<'a> {
         }
         let filtered = self.relay.filter.is_some();
         let most = self.relay.line;
-        // A client that is answered has to listen before it is heard again.
         if filtered && from == Side::Client && self.down.pending.len() >= most {
             return Step::Nothing;
         }
@@ -317,7 +316,7 @@ impl<'a> Machine<'a> {
                 return Step::Nothing;
             }
             // Half of the session is over; the other half goes on.
-            let done = match relay.poll_shutdown(other(from), cx) {
+            let done = match relay.poll_shutdown(from.other(), cx) {
                 Poll::Pending => return Step::Blocked,
                 Poll::Ready(_) => Step::Moved,
             };
@@ -400,7 +399,11 @@ impl<'a> Machine<'a> {
     /// Shows the filter what has arrived, frame by frame, and says how much of it is dealt with.
     fn judge(&mut self, cx: &mut Context<'_>, from: Side, input: &[u8]) -> usize {
         let mut done = 0;
-        while done < input.len() && self.outcome.is_none() {
+        // A client that is answered has to listen before it is heard again.
+        let is_heard = |machine: &Self| {
+            from == Side::Backend || machine.down.pending.len() < machine.relay.line
+        };
+        while done < input.len() && self.outcome.is_none() && is_heard(self) {
             let Some(filter) = self.relay.filter.as_mut() else { break };
             let mut out = Out::default();
             let (taken, verdict) = filter.push(from, &input[done..], &mut out);
@@ -422,7 +425,7 @@ impl<'a> Machine<'a> {
                 Verdict::End(why) => self.refuse(why),
             }
             // Each frame may have been the other side's cue.
-            self.way(other(from)).held = false;
+            self.way(from.other()).held = false;
         }
         done
     }
@@ -434,7 +437,7 @@ impl<'a> Machine<'a> {
             return;
         }
         while way.pending.is_empty() && !bytes.is_empty() {
-            match relay.poll_write(other(from), cx, bytes) {
+            match relay.poll_write(from.other(), cx, bytes) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(octets)) => {
                     bytes = &bytes[octets..];
@@ -451,7 +454,7 @@ impl<'a> Machine<'a> {
         if !way.unflushed {
             return;
         }
-        match relay.poll_flush(other(from), cx) {
+        match relay.poll_flush(from.other(), cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => way.unflushed = false,
             Poll::Ready(Err(error)) => self.cannot_write(from, error),
@@ -485,7 +488,7 @@ impl<'a> Machine<'a> {
             Side::Backend if is_disconnect(&error) => {
                 self.outcome = Some(Outcome::Closed(Side::Client));
             }
-            _ => self.outcome = Some(Outcome::Failed(other(from), error)),
+            _ => self.outcome = Some(Outcome::Failed(from.other(), error)),
         }
     }
 
@@ -554,11 +557,4 @@ enum Step {
     Moved,
     Nothing,
     Blocked,
-}
-
-fn other(side: Side) -> Side {
-    match side {
-        Side::Backend => Side::Client,
-        Side::Client => Side::Backend,
-    }
 }

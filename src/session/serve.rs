@@ -305,29 +305,28 @@ impl<F: FnOnce()> Session<'_, F> {
     async fn open(&mut self, hello: Vec<u8>) -> Result<Way<Open, Vec<u8>>, Parting> {
         let (backend, timeouts) = (&self.policy.backend, &self.policy.timeouts);
         let key = backend.key();
+        // What goes wrong with one client may be that client's: the probe, which comes from an address
+        // of its own, is asked to judge.
         let failed = |why, phase, source: Box<dyn std::error::Error + Send + Sync>| {
-            backend.failed(&source);
             backend.hurry();
             Parting::new(why, phase, Blame::Backend, source)
         };
-        let unavailable = |phase| {
-            move |error: io::Error| failed(Refusal::BackendUnavailable, phase, error.into())
-        };
+        let unavailable =
+            |error: io::Error| failed(Refusal::BackendUnavailable, Phase::Opening, error.into());
 
-        let mut link =
-            backend::dial(&key.target, timeouts.connect).await.map_err(unavailable(Phase::Dial))?;
+        let dialled = backend::dial(&key.target, timeouts.connect).await;
+        let mut link = dialled.map_err(|error| {
+            backend.failed(&error);
+            failed(Refusal::BackendUnavailable, Phase::Dial, error.into())
+        })?;
         if key.identity == Identity::ProxyV2 {
             // In one write, before any other octet.
-            link.write_all(&proxy::header(&self.facts()))
-                .await
-                .map_err(unavailable(Phase::Opening))?;
+            link.write_all(&proxy::header(&self.facts())).await.map_err(unavailable)?;
         }
-        let learned = backend.learned();
         let start = Start {
             greeted: self.greeted,
             offer: self.offer,
             hello,
-            learned: learned.as_deref(),
             bare_newline: self.policy.bare_newline,
         };
         let Some(mut opening) = Opening::new(key.protocol, start) else {

@@ -1,13 +1,15 @@
 //! Reads a session along until the login has succeeded.
 //!
 //! One command is in flight at a time, and its literals one by one, so that it is always known
-//! whether a client's octets are a command or data.
+//! whether a client's octets are a command or data. A literal goes on only when the backend has
+//! asked for it, whatever the client did: servers differ in where they take one for a literal
+//! (RFC 7888 §4 leaves that to luck), and those who do not would read commands out of it.
 
 use super::{
     BEGIN_TLS, GO_AHEAD, HAS_NO_ARGUMENTS, MOST_SWALLOWED, NO_TAG, PRIVACY_REQUIRED, answer,
     capability,
-    command::{Command, Literal, astrings, literal},
-    id::{self, Edited, Frame},
+    command::{Command, Literal, literal},
+    id::{self, Frame},
 };
 use crate::protocol::{
     Offer, Out, Refusal, Side, Verdict,
@@ -19,15 +21,21 @@ use crate::protocol::{
 #[derive(Debug)]
 pub struct Filter {
     offer: Offer,
-    literals: Literals,
     client: Client,
     backend: Backend,
-    /// The tag of the command in flight.
+    /// The command in flight.
     tag: Vec<u8>,
-    /// Whether its success is the login.
-    is_login: bool,
-    /// How many arguments of a LOGIN have been read; `None`: it is none, or a broken one.
-    arguments: Option<usize>,
+    sent: Sent,
+}
+
+/// The command in flight, as far as it matters for its responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// Its success is the login, and `+` asks for a line of it.
+    Authenticate,
+    /// Its success is the login, and `+` asks for a literal of it.
+    Login,
+    Other,
 }
 
 /// Whose turn it is, and for what.
@@ -47,8 +55,8 @@ enum Client {
     Swallow { left: u64 },
     /// The client's: the rest of that command.
     SwallowRest,
-    /// The backend's. `literal`: how many octets its `+` asks for.
-    Wait { literal: Option<u64> },
+    /// The backend's. `literal`: what its `+` asks for.
+    Wait { literal: Option<Literal> },
 }
 
 /// Where in its responses the backend is.
@@ -62,52 +70,16 @@ enum Backend {
     Rest,
 }
 
-/// Which non-synchronising literals (RFC 7888) the backend has listed: those that it has not, it
-/// would take for the end of the command, and what is in them for the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Literals {
-    Synchronising,
-    /// `LITERAL-`: up to 4096 octets.
-    Short,
-    /// `LITERAL+`
-    All,
-}
-
-impl Literals {
-    fn listed<'a>(capabilities: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut best = Self::Synchronising;
-        for capability in capabilities {
-            match capability.to_ascii_uppercase().as_str() {
-                "LITERAL+" => return Self::All,
-                // RFC 9051 §7.2.2: IMAP4rev2 has LITERAL- in it.
-                "LITERAL-" | "IMAP4REV2" => best = Self::Short,
-                _ => {}
-            }
-        }
-        best
-    }
-
-    fn permit(self, octets: u64) -> bool {
-        match self {
-            Self::Synchronising => false,
-            Self::Short => octets <= 4096,
-            Self::All => true,
-        }
-    }
-}
-
 impl Filter {
-    /// A filter for a session whose backend has listed these capabilities.
+    /// A filter for a session that has just been opened.
     #[must_use]
-    pub fn new(offer: Offer, capabilities: &[String]) -> Self {
+    pub fn new(offer: Offer) -> Self {
         Self {
             offer,
-            literals: Literals::listed(capabilities.iter().map(String::as_str)),
             client: Client::Command,
             backend: Backend::Line,
             tag: Vec::new(),
-            is_login: false,
-            arguments: None,
+            sent: Sent::Other,
         }
     }
 
@@ -131,8 +103,7 @@ impl Filter {
         let verdict = match self.client {
             Client::Command => {
                 let command = Command::parse(line.text);
-                if command.as_ref().is_some_and(|c| c.verb == b"ID")
-                    && literal(line.text) != Ok(None)
+                if command.as_ref().is_some_and(|c| c.verb == b"ID") && literal(line.text).is_some()
                 {
                     self.client = Client::Id { asked: 0 };
                     return self.id(input, 0, out);
@@ -142,7 +113,7 @@ impl Filter {
             Client::SwallowRest => self.refused(line, out),
             // In the middle of a command, nothing can be answered in its place.
             _ if !line.strict => Verdict::End(Refusal::Unframeable),
-            Client::Rest => self.forwarded(line.text),
+            Client::Rest => self.forwarded(line, out),
             _ => {
                 self.client = Client::Wait { literal: None };
                 Verdict::Pass
@@ -157,7 +128,11 @@ impl Filter {
             return Verdict::Replace;
         };
         self.tag = command.tag.to_vec();
-        self.is_login = matches!(command.verb.as_slice(), b"AUTHENTICATE" | b"LOGIN");
+        self.sent = match command.verb.as_slice() {
+            b"AUTHENTICATE" => Sent::Authenticate,
+            b"LOGIN" => Sent::Login,
+            _ => Sent::Other,
+        };
         let refusal = match command.verb.as_slice() {
             _ if !line.strict => "BAD Commands end in CRLF and hold no control characters",
             b"STARTTLS" if !self.offer.starttls => "BAD STARTTLS is not available here",
@@ -170,78 +145,58 @@ impl Filter {
             b"COMPRESS" => "NO Log in first",
             b"XCLIENT" | b"XFORWARD" => "BAD Unknown command",
             b"AUTHENTICATE" | b"LOGIN" if !self.offer.login => PRIVACY_REQUIRED,
-            // RFC 9051 §9 has none there. A backend that takes it for a response, and not for a
-            // literal, would read commands out of it.
-            b"AUTHENTICATE" if literal(line.text) != Ok(None) => "BAD No literal may stand here",
             b"ID" => return self.plain_id(line, &command, out),
-            verb => {
-                let before = command.tag.len() + 1 + verb.len();
-                self.arguments = (verb == b"LOGIN").then_some(0);
-                return self.forwarded(line.text.get(before..).unwrap_or_default());
-            }
+            // RFC 9051 §9: of the commands before a login, no other has one. A `+` would ask for
+            // something else.
+            b"LOGIN" => return self.forwarded(line, out),
+            _ if literal(line.text).is_some() => "BAD No literal may stand here",
+            _ => return self.forwarded(line, out),
         };
         answer(command.tag, refusal, &mut out.to_client);
         match literal(line.text) {
-            Ok(None | Some(Literal { waits: true, .. })) => Verdict::Replace,
-            Ok(Some(announced)) => self.swallow(announced),
-            Err(_) => Verdict::End(Refusal::Unframeable),
+            None | Some(Literal { waits: true, .. }) => Verdict::Replace,
+            Some(announced) => self.swallow(announced.octets),
         }
     }
 
-    /// A command, or a part of it, on its way to the backend. `text`: arguments.
-    fn forwarded(&mut self, text: &[u8]) -> Verdict {
-        let announced = literal(text);
-        let before = match &announced {
-            Ok(Some(_)) => memchr::memrchr(b'{', text).map_or(text, |open| &text[..open]),
-            _ => text,
-        };
-        self.arguments = self.arguments.zip(astrings(before)).map(|(had, more)| had + more);
-        self.client = match announced {
-            Ok(None) => Client::Wait { literal: None },
-            Ok(Some(Literal { octets, waits: true })) => {
-                self.arguments = self.arguments.map(|had| had + 1);
-                Client::Wait { literal: Some(octets) }
+    /// A command, or a part of it, on its way to the backend.
+    fn forwarded(&mut self, line: Line<'_>, out: &mut Out) -> Verdict {
+        let literal = literal(line.text);
+        self.client = Client::Wait { literal };
+        match literal {
+            Some(Literal { octets, waits: false }) => {
+                if octets > MOST_SWALLOWED {
+                    return Verdict::End(Refusal::LineTooLong);
+                }
+                // The client sends it in any case; the backend is asked first.
+                let before = memchr::memrchr(b'{', line.text).unwrap_or_default();
+                out.to_backend.extend_from_slice(&line.text[..before]);
+                out.to_backend.extend_from_slice(format!("{{{octets}}}\r\n").as_bytes());
+                Verdict::Replace
             }
-            // The backend reads on without a word, and has to take it for a literal whatever it
-            // makes of the command. That is certain only for name and password of a LOGIN: behind
-            // them, Dovecot has stopped to read arguments, and takes the literal for commands.
-            Ok(Some(Literal { octets, waits: false }))
-                if self.literals.permit(octets)
-                    && before.ends_with(b" ")
-                    && self.arguments.is_some_and(|had| had < 2) =>
-            {
-                self.arguments = self.arguments.map(|had| had + 1);
-                Client::Literal { left: octets }
-            }
-            _ => return Verdict::End(Refusal::Unframeable),
-        };
-        Verdict::Pass
+            _ => Verdict::Pass,
+        }
     }
 
-    /// Octets that come whatever we have answered: RFC 7888 §4.
-    fn swallow(&mut self, announced: Literal) -> Verdict {
-        if announced.octets > MOST_SWALLOWED {
+    /// Octets that come whatever has been answered: RFC 7888 §4.
+    fn swallow(&mut self, octets: u64) -> Verdict {
+        if octets > MOST_SWALLOWED {
             return Verdict::End(Refusal::LineTooLong);
         }
-        self.client = Client::Swallow { left: announced.octets };
+        self.client = Client::Swallow { left: octets };
         Verdict::Replace
     }
 
     /// The rest of a command that has been answered already.
     fn refused(&mut self, line: Line<'_>, out: &mut Out) -> Verdict {
-        match literal(line.text) {
-            Ok(None) => {
-                self.client = Client::Command;
-                Verdict::Replace
-            }
-            Ok(Some(announced)) => {
-                if announced.waits {
-                    out.to_client.extend_from_slice(GO_AHEAD);
-                }
-                self.swallow(announced)
-            }
-            Err(_) => Verdict::End(Refusal::Unframeable),
+        let Some(announced) = literal(line.text) else {
+            self.client = Client::Command;
+            return Verdict::Replace;
+        };
+        if announced.waits {
+            out.to_client.extend_from_slice(GO_AHEAD);
         }
+        self.swallow(announced.octets)
     }
 
     /// An ID command on one line.
@@ -258,7 +213,7 @@ impl Filter {
             return (0, Verdict::End(Refusal::Unframeable));
         };
         self.tag = command.tag.to_vec();
-        self.is_login = false;
+        self.sent = Sent::Other;
         let (waiting, frame) = id::frame(input, first.text.len() - command.arguments.len());
         for _ in asked..waiting {
             out.to_client.extend_from_slice(GO_AHEAD);
@@ -272,12 +227,11 @@ impl Filter {
 
     fn id_framed(&mut self, frame: Frame, out: &mut Out) -> (usize, Verdict) {
         match frame {
-            Frame::Whole { taken, edited } => {
+            Frame::Incomplete => (0, Verdict::Read),
+            Frame::Whole { taken, arguments } => {
                 self.client = Client::Wait { literal: None };
-                let Edited::Arguments(arguments) = edited else { return (taken, Verdict::Pass) };
-                out.to_backend.extend_from_slice(
-                    &[&self.tag, b" ID ".as_slice(), &arguments, b"\r\n"].concat(),
-                );
+                let command = [&self.tag, b" ID ".as_slice(), &arguments, b"\r\n"].concat();
+                out.to_backend.extend_from_slice(&command);
                 (taken, Verdict::Replace)
             }
             Frame::Malformed { taken } => {
@@ -285,7 +239,6 @@ impl Filter {
                 answer(&self.tag, "BAD ID wants a list of strings, or NIL", &mut out.to_client);
                 (taken, Verdict::Replace)
             }
-            Frame::Ambiguous | Frame::Incomplete => (0, Verdict::End(Refusal::Unframeable)),
         }
     }
 
@@ -298,8 +251,8 @@ impl Filter {
         let Some(line) = line(input) else { return (0, Verdict::Read) };
         let is_response = matches!(self.backend, Backend::Line);
         self.backend = match literal(line.text) {
-            Ok(Some(announced)) => Backend::Literal { left: announced.octets },
-            _ => Backend::Line,
+            Some(announced) => Backend::Literal { left: announced.octets },
+            None => Backend::Line,
         };
         (line.taken, if is_response { self.response(line, out) } else { Verdict::Pass })
     }
@@ -308,29 +261,33 @@ impl Filter {
         let (first, rest) = word(line.text);
         let condition = word(rest).0;
         if first == b"+" {
-            if let Client::Wait { literal } = self.client {
-                self.client = literal.map_or(Client::Continuation, |left| Client::Literal { left });
-            }
-            return Verdict::Pass;
+            return self.continuation();
         }
         if first == b"*" && condition.eq_ignore_ascii_case(b"PREAUTH") {
             return Verdict::End(Refusal::BackendGarbage);
         }
-        let is_tagged = first == self.tag;
-        // An answer before the command's end: whether what is still to come of it will be taken for
-        // data or for commands, nobody can tell.
-        if is_tagged
-            && matches!(self.client, Client::Continuation | Client::Literal { .. } | Client::Rest)
-        {
-            return Verdict::End(Refusal::BackendGarbage);
-        }
-        let is_status = is_tagged && matches!(self.client, Client::Wait { .. });
-        let is_in = is_status && self.is_login && condition.eq_ignore_ascii_case(b"OK");
-        if is_status {
-            self.client = Client::Command;
-        }
-        if let Some(listed) = capability::listed(line.text) {
-            self.literals = Literals::listed(listed.iter().map(String::as_str));
+        let is_ok = condition.eq_ignore_ascii_case(b"OK");
+        let mut is_in = false;
+        if first == self.tag {
+            match self.client {
+                // An answer before the command's end: whether what is still to come of it will be
+                // taken for data or for commands, nobody can tell.
+                Client::Continuation | Client::Literal { .. } | Client::Rest => {
+                    return Verdict::End(Refusal::BackendGarbage);
+                }
+                Client::Wait { literal: Some(_) } if is_ok => {
+                    return Verdict::End(Refusal::BackendGarbage);
+                }
+                // Refused; but the literal is on its way.
+                Client::Wait { literal: Some(Literal { octets, waits: false }) } => {
+                    self.client = Client::Swallow { left: octets };
+                }
+                Client::Wait { .. } => {
+                    is_in = is_ok && self.sent != Sent::Other;
+                    self.client = Client::Command;
+                }
+                _ => {}
+            }
         }
         // Once in, nobody may begin TLS: RFC 9051 §6.2.1.
         let offer = if is_in { Offer { starttls: false, ..self.offer } } else { self.offer };
@@ -343,6 +300,27 @@ impl Filter {
             (false, true) => Verdict::Replace,
             (true, false) => Verdict::Opaque,
             (true, true) => Verdict::LastWords,
+        }
+    }
+}
+
+impl Filter {
+    /// The backend asks for more of the command in flight.
+    fn continuation(&mut self) -> Verdict {
+        let Client::Wait { literal } = self.client else {
+            return Verdict::End(Refusal::BackendGarbage);
+        };
+        match literal {
+            Some(Literal { octets, waits }) => {
+                self.client = Client::Literal { left: octets };
+                // A client that did not wait must not be told to go ahead.
+                if waits { Verdict::Pass } else { Verdict::Replace }
+            }
+            None if self.sent == Sent::Authenticate => {
+                self.client = Client::Continuation;
+                Verdict::Pass
+            }
+            None => Verdict::End(Refusal::BackendGarbage),
         }
     }
 }
@@ -372,7 +350,7 @@ mod tests {
     use crate::protocol::transcript::{After, Turn::*, session};
 
     fn inside_tls() -> Filter {
-        Filter::new(Offer::TLS, &["LITERAL+".to_owned()])
+        Filter::new(Offer::TLS)
     }
 
     #[test]
@@ -388,7 +366,10 @@ mod tests {
                 Backend("+ OK\r\n"),
                 ToClient("+ OK\r\n"),
                 Client("demo {5+}\r\nrig\nt\r\nc ID (\"x-a\" \"b\")\r\n"),
-                ToBackend("demo {5+}\r\nrig\nt\r\n"),
+                ToBackend("demo {5}\r\n"),
+                // The client has not waited, so it is not told.
+                Backend("+ go\r\n"),
+                ToBackend("rig\nt\r\n"),
                 Backend("b OK [CAPABILITY IMAP4rev1 IDLE UNAUTHENTICATE] in\r\n"),
                 ToClient("b OK [CAPABILITY IMAP4rev1 IDLE] in\r\n"),
                 ToBackend("c ID (\"x-a\" \"b\")\r\n"),
@@ -452,44 +433,59 @@ mod tests {
         );
     }
 
+    /// RFC 7888 §4: the octets come whatever the backend says. Where it takes no literal, they are
+    /// taken out of its way.
     #[test]
-    fn a_literal_that_the_backend_would_not_know_for_one_ends_the_session() {
-        let without = || Filter::new(Offer::TLS, &["IMAP4rev1".to_owned()]);
-        session(without, &[Client("a LOGIN {4+}\r\n")], After::Ended(Refusal::Unframeable));
-        session(inside_tls, &[Client("a FOO {4+}\r\n")], After::Ended(Refusal::Unframeable));
-        session(inside_tls, &[Client("a LOGIN \"x{4+}\r\n")], After::Ended(Refusal::Unframeable));
+    fn i11_a_literal_goes_on_only_when_the_backend_asks_for_it() {
+        for command in ["a LOGIN {27+}", "a LOGIN x y{27+}", "a LOGIN ) {27+}", "a LOGIN \"x{27+}"]
+        {
+            let asked = command.replace('+', "") + "\r\n";
+            let sent = format!("{command}\r\nb ID (\"x-session-id\" \"1\")\r\n\r\nc NOOP\r\n");
+            session(
+                inside_tls,
+                &[
+                    Client(sent.leak()),
+                    ToBackend(asked.leak()),
+                    Backend("a BAD no\r\n"),
+                    ToClient("a BAD no\r\n"),
+                    ToBackend("c NOOP\r\n"),
+                ],
+                After::Filtered,
+            );
+        }
     }
 
     #[test]
-    fn behind_name_and_password_nothing_is_certainly_a_literal() {
-        for command in [
-            "a LOGIN x y {4+}\r\n",
-            "a LOGIN x y{4+}\r\n",
-            "a LOGIN x {1+}\r\ny {4+}\r\n",
-            "a LOGIN x%y {4+}\r\n",
-            "a LOGIN ~{4+}\r\n",
-            "a LOGIN {1+}\r\ny{4+}\r\n",
-            "a LOGIN  {4+}\r\n",
-        ] {
-            let mut filter = inside_tls();
-            let (mut input, mut ended) = (command.as_bytes(), false);
-            while !input.is_empty() && !ended {
-                let (taken, verdict) =
-                    seam::Filter::push(&mut filter, Side::Client, input, &mut Out::default());
-                ended = verdict == Verdict::End(Refusal::Unframeable);
-                input = &input[taken..];
-            }
-            assert!(ended, "{command:?}");
-        }
+    fn only_a_login_and_an_id_have_literals() {
         session(
             inside_tls,
             &[
-                Client("a AUTHENTICATE PLAIN {8+}\r\nb LOGOUT\r\nb NOOP\r\n"),
-                ToClient("a BAD No literal may stand here\r\n"),
-                ToBackend("b NOOP\r\n"),
+                Client("a AUTHENTICATE PLAIN {8+}\r\nb LOGOUT\r\nb FOO {4}\r\nc NOOP\r\n"),
+                ToClient("a BAD No literal may stand here\r\nb BAD No literal may stand here\r\n"),
+                ToBackend("c NOOP\r\n"),
             ],
             After::Filtered,
         );
+    }
+
+    #[test]
+    fn i12_a_literal_of_4_gib_is_not_waited_for() {
+        session(
+            inside_tls,
+            &[Client("a LOGIN {4294967296+}\r\n")],
+            After::Ended(Refusal::LineTooLong),
+        );
+    }
+
+    #[test]
+    fn a_go_ahead_that_nobody_asked_for_ends_the_session() {
+        let ended = After::Ended(Refusal::BackendGarbage);
+        session(
+            inside_tls,
+            &[Client("a IDLE\r\n"), ToBackend("a IDLE\r\n"), Backend("+ idling\r\n")],
+            ended,
+        );
+        session(inside_tls, &[Backend("+ go\r\n")], ended);
     }
 
     #[test]
@@ -545,7 +541,7 @@ mod tests {
     #[test]
     fn in_clear_tls_may_still_be_begun() {
         session(
-            || Filter::new(Offer { starttls: true, proceed: true, login: true }, &[]),
+            || Filter::new(Offer { starttls: true, proceed: true, login: true }),
             &[
                 Client("a CAPABILITY\r\nb STARTTLS x\r\nc STARTTLS\r\n"),
                 ToBackend("a CAPABILITY\r\n"),

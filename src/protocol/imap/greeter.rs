@@ -127,17 +127,16 @@ impl<'a> Greeter<'a> {
 
     fn rest(&mut self, line: Line<'_>, reply: Vec<u8>, out: &mut Vec<u8>) -> Next<Greeted> {
         match literal(line.text) {
-            Ok(Some(announced)) => {
+            Some(announced) => {
                 if announced.waits {
                     out.extend_from_slice(GO_AHEAD);
                 }
                 self.swallow(announced, reply).unwrap_or(Next::Read)
             }
-            Ok(None) => {
+            None => {
                 out.extend_from_slice(&reply);
                 Next::Read
             }
-            Err(_) => Next::End(Greeted::Refused(Refusal::Unframeable)),
         }
     }
 }
@@ -186,13 +185,12 @@ impl Dialogue for Greeter<'_> {
             return (0, Next::End(Greeted::Clear(Vec::new())));
         }
         let next = match literal(line.text) {
-            Err(_) => Next::End(Greeted::Refused(Refusal::Unframeable)),
-            Ok(Some(announced)) => self.with_literal(&command, announced, out),
-            Ok(None) if command.verb == b"ID" => {
+            Some(announced) => self.with_literal(&command, announced, out),
+            None if command.verb == b"ID" => {
                 id(command.tag, out);
                 Next::Read
             }
-            Ok(None) => self.command(&command, out),
+            None => self.command(&command, out),
         };
         (line.taken, next)
     }

@@ -1,7 +1,7 @@
 //! The ID command (RFC 2971): a backend that trusts us believes `x-` fields, so no client's may
 //! reach it. The whole list is parsed, literals too, and what is left is written anew.
 
-use super::command::{Ambiguous, literal};
+use super::command::literal;
 use crate::protocol::line::line;
 
 /// What has been found out about an ID command.
@@ -9,21 +9,10 @@ use crate::protocol::line::line;
 pub(super) enum Frame {
     /// More has to be read.
     Incomplete,
-    /// It is all there.
-    Whole { taken: usize, edited: Edited },
     /// It is all there, and is no ID command.
     Malformed { taken: usize },
-    /// Where it ends cannot be told.
-    Ambiguous,
-}
-
-/// What goes on to the backend.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Edited {
-    /// The client's octets.
-    Unchanged,
-    /// These arguments instead of the client's.
-    Arguments(Vec<u8>),
+    /// It is all there. These arguments go on in place of the client's.
+    Whole { taken: usize, arguments: Vec<u8> },
 }
 
 /// Frames an ID command at the front of `input`; its arguments begin at `start`. Says, too, how many
@@ -35,28 +24,22 @@ pub(super) fn frame(input: &[u8], start: usize) -> (usize, Frame) {
 }
 
 fn read(input: &[u8], start: usize, waiting: &mut usize) -> Frame {
-    let (mut end, mut strict, mut plain) = (0, true, true);
+    let (mut end, mut strict) = (0, true);
     loop {
         let Some(line) = line(&input[end..]) else { return Frame::Incomplete };
         strict &= line.strict;
         end += line.taken;
-        match literal(line.text) {
-            Err(Ambiguous) => return Frame::Ambiguous,
-            Ok(None) => break,
-            Ok(Some(announced)) => {
-                plain = false;
-                *waiting += usize::from(announced.waits);
-                let octets = usize::try_from(announced.octets).unwrap_or(usize::MAX);
-                match end.checked_add(octets) {
-                    Some(after) if after <= input.len() => end = after,
-                    _ => return Frame::Incomplete,
-                }
-            }
+        let Some(announced) = literal(line.text) else { break };
+        *waiting += usize::from(announced.waits);
+        let octets = usize::try_from(announced.octets).unwrap_or(usize::MAX);
+        match end.checked_add(octets) {
+            Some(after) if after <= input.len() => end = after,
+            _ => return Frame::Incomplete,
         }
     }
     let arguments = input.get(start..end).unwrap_or_default();
-    match (strict, parse(arguments)) {
-        (true, Some(fields)) => Frame::Whole { taken: end, edited: edit(&fields, plain) },
+    match parse(arguments) {
+        Some(fields) if strict => Frame::Whole { taken: end, arguments: edit(&fields) },
         _ => Frame::Malformed { taken: end },
     }
 }
@@ -64,23 +47,18 @@ fn read(input: &[u8], start: usize, waiting: &mut usize) -> Frame {
 /// A field's name and its value; `None` is NIL.
 type Field = (Vec<u8>, Option<Vec<u8>>);
 
-fn edit(fields: &[Field], plain: bool) -> Edited {
-    let kept: Vec<&Field> =
-        fields.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with(b"x-")).collect();
-    if plain && kept.len() == fields.len() {
-        return Edited::Unchanged;
-    }
+fn edit(fields: &[Field]) -> Vec<u8> {
+    let kept = fields.iter().filter(|(name, _)| !name.to_ascii_lowercase().starts_with(b"x-"));
     let words: Vec<Vec<u8>> = kept
-        .iter()
         .filter_map(|(name, value)| {
             let value = value.as_deref().map_or(Some(b"NIL".to_vec()), quoted)?;
             Some([quoted(name)?, value].join(&b' '))
         })
         .collect();
     if words.is_empty() {
-        return Edited::Arguments(b"NIL".to_vec());
+        return b"NIL".to_vec();
     }
-    Edited::Arguments([b"(", words.join(&b' ').as_slice(), b")"].concat())
+    [b"(", words.join(&b' ').as_slice(), b")"].concat()
 }
 
 /// As a quoted string, where that is possible: RFC 9051 §9, `QUOTED-CHAR`.
@@ -171,7 +149,7 @@ impl Rest<'_> {
 
     fn literal(&mut self) -> Option<Vec<u8>> {
         let line = line(self.0)?;
-        let octets = usize::try_from(literal(line.text).ok()??.octets).ok()?;
+        let octets = usize::try_from(literal(line.text)?.octets).ok()?;
         // What stands between `{` and the line's end is the literal's head and nothing else.
         if memchr::memrchr(b'{', line.text) != Some(0) {
             return None;
@@ -187,16 +165,9 @@ mod tests {
     use super::*;
 
     fn arguments(text: &str) -> Option<String> {
-        match frame(text.as_bytes(), 5).1 {
-            Frame::Whole { taken, edited } => {
-                assert_eq!(taken, text.len());
-                Some(match edited {
-                    Edited::Unchanged => "unchanged".into(),
-                    Edited::Arguments(text) => String::from_utf8(text).unwrap(),
-                })
-            }
-            _ => None,
-        }
+        let Frame::Whole { taken, arguments } = frame(text.as_bytes(), 5).1 else { return None };
+        assert_eq!(taken, text.len());
+        Some(String::from_utf8(arguments).unwrap())
     }
 
     #[test]
@@ -210,9 +181,9 @@ mod tests {
             ("a ID ({16+}\r\nx-originating-ip {9+}\r\n192.0.2.1 \"os\" NIL)\r\n", "(\"os\" NIL)"),
             ("a ID (\"n\" {4}\r\na\\\"b)\r\n", "(\"n\" \"a\\\\\\\"b\")"),
             ("a ID (\"\\x-forward-a\" \"1\" \"n\" \"v\")\r\n", "(\"n\" \"v\")"),
-            ("a ID (\"name\" \"mutt\")\r\n", "unchanged"),
-            ("a ID NIL\r\n", "unchanged"),
-            ("a ID nil\r\n", "unchanged"),
+            ("a ID (\"name\" \"mutt\")\r\n", "(\"name\" \"mutt\")"),
+            ("a ID NIL\r\n", "NIL"),
+            ("a ID nil\r\n", "NIL"),
         ] {
             assert_eq!(arguments(command).as_deref(), Some(expected), "{command}");
         }
@@ -233,7 +204,6 @@ mod tests {
                 "{command}"
             );
         }
-        assert_eq!(frame(b"a ID (\"a{3+}\r\n", 5).1, Frame::Ambiguous);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Filter, capability};
 use crate::protocol::{
-    Dialogue, Learned, Next, Offer, Opened,
+    Dialogue, Next, Offer, Opened,
     line::{line, printable, word},
 };
 
@@ -13,24 +13,19 @@ pub struct Opening {
     greet: bool,
     /// What the client may be shown from now on.
     offer: Offer,
-    capabilities: Vec<String>,
 }
 
 impl Opening {
     /// `greet`: the client has not been greeted yet, so it gets the backend's own greeting.
     #[must_use]
-    pub fn new(greet: bool, offer: Offer, learned: Option<&Learned>) -> Self {
-        Self {
-            greet,
-            offer,
-            capabilities: learned.map(|l| l.capabilities.clone()).unwrap_or_default(),
-        }
+    pub fn new(greet: bool, offer: Offer) -> Self {
+        Self { greet, offer }
     }
 
     /// The filter for the session that has been opened.
     #[must_use]
     pub fn filter(self) -> Filter {
-        Filter::new(self.offer, &self.capabilities)
+        Filter::new(self.offer)
     }
 }
 
@@ -45,8 +40,6 @@ impl Dialogue for Opening {
         let condition = word(rest).0.to_ascii_uppercase();
         let end = match (star, condition.as_slice()) {
             (b"*", b"OK") => {
-                self.capabilities =
-                    capability::listed(line.text).unwrap_or(std::mem::take(&mut self.capabilities));
                 // RFC 9051 §6.2.1 has no second greeting after STARTTLS.
                 Opened::Ready(if self.greet { greeting(line.text, self.offer) } else { Vec::new() })
             }
@@ -78,9 +71,9 @@ mod tests {
     fn i6_i7_the_greeting_is_edited_or_consumed() {
         let greeting = "* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] hi\r\n";
         let end = Opened::Ready("* OK [CAPABILITY IMAP4rev1] hi\r\n".into());
-        dialogue(|| Opening::new(true, Offer::TLS, None), &[Talk::Peer(greeting)], &end, b"");
+        dialogue(|| Opening::new(true, Offer::TLS), &[Talk::Peer(greeting)], &end, b"");
         dialogue(
-            || Opening::new(false, Offer::TLS, None),
+            || Opening::new(false, Offer::TLS),
             &[Talk::Peer(greeting)],
             &Opened::Ready(vec![]),
             b"",
@@ -91,7 +84,7 @@ mod tests {
     fn i10_preauth_is_never_passed_on() {
         let end = Opened::Garbage("it greets with PREAUTH, before any login".into());
         dialogue(
-            || Opening::new(true, Offer::TLS, None),
+            || Opening::new(true, Offer::TLS),
             &[Talk::Peer("* PREAUTH welcome\r\n")],
             &end,
             b"",
@@ -102,7 +95,7 @@ mod tests {
     fn a_refusal_is_the_backends_own() {
         let end = Opened::Refused("* BYE [ALERT] closed for today\r\n".into());
         dialogue(
-            || Opening::new(false, Offer::TLS, None),
+            || Opening::new(false, Offer::TLS),
             &[Talk::Peer("* BYE [ALERT] closed for today\r\n")],
             &end,
             b"",

@@ -36,8 +36,8 @@ enum State {
 enum Sent {
     /// Its success is the login.
     Login,
-    /// Its success is the login, and `+ ` asks for more of it.
-    Auth,
+    /// Its success is the login, if the client has `proved` anything; `+ ` asks for that.
+    Auth { proved: bool },
     /// CAPA: a listing that is edited.
     Capabilities,
     /// A listing that passes.
@@ -79,9 +79,12 @@ impl Filter {
                 return answer(NO_CREDENTIALS, out);
             }
             b"APOP" | b"PASS" => Sent::Login,
-            // Without an argument it asks which mechanisms there are, and logs nobody in.
-            b"AUTH" if arguments.is_empty() => Sent::Listing,
-            b"AUTH" => Sent::Auth,
+            b"AUTH" => match words(line.text) {
+                // Without an argument it asks which mechanisms there are, and logs nobody in.
+                Some(1) => Sent::Listing,
+                Some(count @ 2..=3) => Sent::Auth { proved: count == 3 },
+                _ => return answer(b"-ERR AUTH wants a mechanism, and no empty words\r\n", out),
+            },
             b"CAPA" => Sent::Capabilities,
             // RFC 6856 §3.2
             b"LANG" if arguments.is_empty() => Sent::Listing,
@@ -89,7 +92,9 @@ impl Filter {
                 self.named = true;
                 Sent::Other
             }
-            _ => Sent::Other,
+            b"LANG" | b"NOOP" | b"QUIT" | b"UTF8" => Sent::Other,
+            // How long the reply to any other is, and whose it then seems to be, nobody knows.
+            _ => return answer(UNKNOWN, out),
         };
         self.state = State::Status(sent);
         Verdict::Pass
@@ -98,8 +103,10 @@ impl Filter {
     fn status(&mut self, sent: Sent, text: &[u8]) -> Verdict {
         let ok = text.starts_with(b"+OK");
         self.state = match sent {
-            Sent::Login | Sent::Auth if ok => return Verdict::Opaque,
-            Sent::Auth if text.first() == Some(&b'+') => State::Credential,
+            Sent::Login | Sent::Auth { proved: true } if ok => return Verdict::Opaque,
+            // A success of nothing: what follows may be a list, or a login that we did not see.
+            Sent::Auth { proved: false } if ok => return Verdict::End(Refusal::BackendGarbage),
+            Sent::Auth { .. } if text.first() == Some(&b'+') => State::Credential,
             Sent::Capabilities if ok => State::Listing { capabilities: true },
             Sent::Listing if ok => State::Listing { capabilities: false },
             Sent::Login => {
@@ -151,7 +158,7 @@ impl seam::Filter for Filter {
         let verdict = match (from, self.state) {
             (Side::Client, State::Credential) if !line.strict => Verdict::End(Refusal::Unframeable),
             (Side::Client, State::Credential) => {
-                self.state = State::Status(Sent::Auth);
+                self.state = State::Status(Sent::Auth { proved: true });
                 Verdict::Pass
             }
             (Side::Client, _) => self.command(line, out),
@@ -171,6 +178,12 @@ impl seam::Filter for Filter {
     fn may_speak(&self) -> bool {
         !matches!(self.state, State::Listing { .. })
     }
+}
+
+/// How many words a line has; `None`: one of them is empty, which servers count or do not.
+fn words(text: &[u8]) -> Option<usize> {
+    let words = text.split(|b| *b == b' ');
+    words.clone().all(|w| !w.is_empty()).then(|| words.count())
 }
 
 fn answer(text: &[u8], out: &mut Out) -> Verdict {
@@ -258,6 +271,29 @@ mod tests {
                 ),
             ],
             After::Filtered,
+        );
+    }
+
+    /// Two servers count the words of a line in two ways, and one of them lists its mechanisms.
+    #[test]
+    fn p12_a_listing_is_never_taken_for_a_login() {
+        session(
+            inside_tls,
+            &[
+                Client("AUTH  PLAIN\r\nAUTH \r\nAUTH PLAIN  x\r\nXOIP 192.0.2.9\r\n"),
+                ToClient(
+                    "-ERR AUTH wants a mechanism, and no empty words\r\n\
+                     -ERR AUTH wants a mechanism, and no empty words\r\n\
+                     -ERR AUTH wants a mechanism, and no empty words\r\n\
+                     -ERR Unknown command\r\n",
+                ),
+            ],
+            After::Filtered,
+        );
+        session(
+            inside_tls,
+            &[Client("AUTH PLAIN\r\n"), ToBackend("AUTH PLAIN\r\n"), Backend("+OK\r\n")],
+            After::Ended(Refusal::BackendGarbage),
         );
     }
 
