@@ -87,7 +87,7 @@ fn write(lines: &Receiver<Entry>) {
                 Entry::Line(mut line) => text.append(&mut line),
                 Entry::Flush(done) => {
                     say(&mut stderr, &mut text);
-                    drop(done.try_send(()));
+                    let _ = done.try_send(());
                 }
             }
         }
