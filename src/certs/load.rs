@@ -99,7 +99,11 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
         .filter_map(|der| Parsed::new(der).ok())
         .collect();
     let found = pool.iter().chain(&groups).flat_map(|g| &g.certificates).map(|(_, c)| c);
-    let pool: Vec<&Parsed> = found.chain(&remembered).filter(|c| c.is_ca).collect();
+    // Ten thousand leafs of one authority come with ten thousand copies of its certificate, and to
+    // verify each leaf against each of them would take hours.
+    let mut known = HashSet::new();
+    let pool = found.chain(&remembered).filter(|c| c.is_ca && known.insert(c.der.as_ref()));
+    let pool: Vec<&Parsed> = pool.collect();
 
     let mut store = Store { certificates: Vec::new(), findings };
     for group in &groups {

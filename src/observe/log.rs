@@ -5,6 +5,7 @@
 
 use std::{
     io::{self, Write},
+    iter,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +28,10 @@ pub struct Form {
 
 /// So many lines wait for their turn at the most.
 const WAITING: usize = 4096;
+
+/// How long a line waits for others. On a busy front, to wake a thread and to call the system for
+/// each of them would cost a session more than all of its relaying.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How long the end of the process waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -72,20 +77,35 @@ pub fn flush() {
 
 fn write(lines: &Receiver<Entry>) {
     let mut stderr = io::stderr();
-    for entry in lines {
-        match entry {
-            Entry::Flush(done) => drop(done.try_send(())),
-            // There is nowhere to complain about a broken log.
-            Entry::Line(line) => drop(stderr.write_all(&line)),
+    while let Ok(first) = lines.recv() {
+        if matches!(first, Entry::Line(_)) {
+            thread::sleep(GATHER);
+        }
+        let mut text = Vec::new();
+        for entry in iter::once(first).chain(lines.try_iter().take(WAITING)) {
+            match entry {
+                Entry::Line(mut line) => text.append(&mut line),
+                Entry::Flush(done) => {
+                    say(&mut stderr, &mut text);
+                    let _ = done.try_send(());
+                }
+            }
         }
         let dropped = DROPPED.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let _ = writeln!(
-                stderr,
+                text,
                 "vestibule: {dropped} lines of the log were dropped, because nobody read them"
             );
         }
+        say(&mut stderr, &mut text);
     }
+}
+
+fn say(stderr: &mut io::Stderr, text: &mut Vec<u8>) {
+    // There is nowhere to complain about a broken log.
+    let _ = stderr.write_all(text);
+    text.clear();
 }
 
 struct Lines;

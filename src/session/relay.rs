@@ -102,52 +102,57 @@ struct Machine<'a> {
 
 /// Relays until both sides have closed, or something else ends it. `logged_in` is called when the
 /// filter has nothing left to do. Returns the octets of each direction, too.
-pub(super) async fn relay(
+pub(super) fn relay<F: FnOnce()>(
     relay: Relay<'_>,
-    mut stop: watch::Receiver<Stop>,
-    logged_in: impl FnOnce(),
-) -> (Outcome, [u64; 2]) {
+    stop: watch::Receiver<Stop>,
+    logged_in: F,
+) -> impl Future<Output = (Outcome, [u64; 2])> {
     let mut logged_in = Some(logged_in).filter(|_| relay.filter.is_some());
     let mut machine = Machine::new(relay);
-    let mut alarm = pin!(sleep_until(machine.deadline()));
-    let mut stopped = pin!(async move {
-        // An error means that nobody is left to stop us.
-        if stop.wait_for(|s| *s == Stop::Now).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    });
-    let outcome = poll_fn(|cx| {
-        if let Poll::Ready(outcome) = machine.poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        if machine.relay.filter.is_none()
-            && let Some(logged_in) = logged_in.take()
-        {
-            logged_in();
-        }
-        if machine.outcome.is_none() && stopped.as_mut().poll(cx).is_ready() {
-            machine.refuse(Refusal::Shutdown);
-            cx.waker().wake_by_ref();
-        }
-        // The deadline moves with every octet, the alarm only when it rings or rings too late.
-        let deadline = machine.deadline();
-        if deadline < alarm.deadline() {
-            alarm.as_mut().reset(deadline);
-        }
-        while alarm.as_mut().poll(cx).is_ready() {
-            let deadline = machine.deadline();
-            if deadline <= Instant::now() {
-                if let Some(outcome) = machine.time_is_up() {
-                    return Poll::Ready(outcome);
-                }
+    let mut stop = stop;
+    // An `async fn` would keep what it is given beside what that is moved into, for as long as a
+    // session idles.
+    async move {
+        let mut alarm = pin!(sleep_until(machine.deadline()));
+        let mut stopped = pin!(async {
+            // An error means that nobody is left to stop us.
+            if stop.wait_for(|s| *s == Stop::Now).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        });
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(outcome) = machine.poll(cx) {
+                return Poll::Ready(outcome);
+            }
+            if machine.relay.filter.is_none()
+                && let Some(logged_in) = logged_in.take()
+            {
+                logged_in();
+            }
+            if machine.outcome.is_none() && stopped.as_mut().poll(cx).is_ready() {
+                machine.refuse(Refusal::Shutdown);
                 cx.waker().wake_by_ref();
             }
-            alarm.as_mut().reset(machine.deadline());
-        }
-        Poll::Pending
-    })
-    .await;
-    (outcome, [machine.up.octets, machine.down.octets])
+            // The deadline moves with every octet, the alarm only when it rings or rings too late.
+            let deadline = machine.deadline();
+            if deadline < alarm.deadline() {
+                alarm.as_mut().reset(deadline);
+            }
+            while alarm.as_mut().poll(cx).is_ready() {
+                let deadline = machine.deadline();
+                if deadline <= Instant::now() {
+                    if let Some(outcome) = machine.time_is_up() {
+                        return Poll::Ready(outcome);
+                    }
+                    cx.waker().wake_by_ref();
+                }
+                alarm.as_mut().reset(machine.deadline());
+            }
+            Poll::Pending
+        })
+        .await;
+        (outcome, [machine.up.octets, machine.down.octets])
+    }
 }
 
 impl<'a> Machine<'a> {

@@ -1,6 +1,6 @@
 //! The life of a session.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -38,12 +38,12 @@ pub struct Arrival {
 
 /// Serves one client to its end. `logged_in` is called once the client has proved who it is, or
 /// where that cannot be seen, once its bytes flow.
-pub async fn serve(
+pub fn serve<'a, F: FnOnce()>(
     arrival: Arrival,
-    policy: &Arc<Policy>,
-    house: &House,
-    logged_in: impl FnOnce(),
-) -> Summary {
+    policy: &'a Policy,
+    house: &'a House,
+    logged_in: F,
+) -> impl Future<Output = Summary> + use<'a, F> {
     let Arrival { id, tcp, peer, local } = arrival;
     let mut session = Session {
         policy,
@@ -53,13 +53,16 @@ pub async fn serve(
         greeted: false,
         logged_in: Some(logged_in),
     };
-    let end = match session.live(tcp).await {
-        // The client is told; whoever reads the log is told more.
-        Err(Parting { why, error: None }) => Ok(End::Refused(why)),
-        Err(Parting { error: Some(error), .. }) => Err(error),
-        Ok(end) => Ok(end),
-    };
-    session.summary.ended(end)
+    // An `async fn` would keep the arrival, too, for as long as the session lives.
+    async move {
+        let end = match session.live(tcp).await {
+            // The client is told; whoever reads the log is told more.
+            Err(Parting { why, error: None }) => Ok(End::Refused(why)),
+            Err(Parting { error: Some(error), .. }) => Err(error),
+            Ok(end) => Ok(end),
+        };
+        session.summary.ended(end)
+    }
 }
 
 struct Session<'a, F> {
@@ -115,11 +118,11 @@ impl<F: FnOnce()> Session<'_, F> {
             TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
             TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
         };
-        let client = match clear {
+        let mut client = match clear {
             Way::On(wants_tls) => self.handshake(wants_tls).await?,
             Way::Done(end) => return Ok(end),
         };
-        match self.forward(client, Inbox::default(), Vec::new()).await? {
+        match self.forward(&mut client, &mut Inbox::default(), Vec::new()).await? {
             Way::Done(end) => Ok(end),
             // Inside TLS no filter grants it again.
             Way::On(_) => Err(Refusal::Unframeable.into()),
@@ -189,10 +192,16 @@ impl<F: FnOnce()> Session<'_, F> {
     async fn clear(
         &mut self,
         tcp: TcpStream,
-        inbox: Inbox,
+        mut inbox: Inbox,
         hello: Vec<u8>,
     ) -> Result<Way<WantsTls>, Parting> {
-        Box::pin(self.forward(Client::Tcp(tcp), inbox, hello)).await
+        let mut client = Client::Tcp(tcp);
+        let forwarded = Box::pin(self.forward(&mut client, &mut inbox, hello)).await?;
+        match (forwarded, client) {
+            (Way::On(glued), Client::Tcp(tcp)) => self.starttls(tcp, glued).await.map(Way::On),
+            (Way::On(_), Client::Tls(_)) => Err(Refusal::Unframeable.into()),
+            (Way::Done(end), _) => Ok(Way::Done(end)),
+        }
     }
 
     async fn handshake(&mut self, from: WantsTls) -> Result<Client, Parting> {
@@ -213,57 +222,51 @@ impl<F: FnOnce()> Session<'_, F> {
         Ok(Client::Tls(stream))
     }
 
-    /// All about the client is known: a backend is dialled, and bytes flow.
+    /// All about the client is known: a backend is dialled, and bytes flow. `Way::On`: a client in
+    /// clear begins TLS, and these octets came behind its command.
+    ///
+    /// What is borrowed or forgotten here, a session need not keep for as long as it idles.
     async fn forward(
         &mut self,
-        mut client: Client,
-        mut from_client: Inbox,
+        client: &mut Client,
+        from_client: &mut Inbox,
         hello: Vec<u8>,
-    ) -> Result<Way<WantsTls>, Parting> {
-        let opened = Box::pin(self.open(hello)).await;
-        let Open { mut link, filter, from_backend, to_client } = match opened {
+    ) -> Result<Way<Inbox>, Parting> {
+        let mut open = match Box::pin(self.open(hello)).await {
             Ok(Way::On(open)) => open,
             Ok(Way::Done(words)) => {
-                self.refused(&mut client, &mut from_client, words).await;
+                self.refused(client, from_client, words).await;
                 return Ok(Way::Done(End::BackendRefused));
             }
-            Err(parting) => return self.part(&mut client, parting).await,
+            Err(parting) => return self.part(client, parting).await,
         };
-        if let Err(error) = client.write_all(&to_client).await.and(client.flush().await)
+        if let Err(error) = client.write_all(&open.to_client).await.and(client.flush().await)
             && !is_disconnect(&error)
         {
             return Err(Parting::new(Refusal::Timeout, Phase::Opening, Blame::Client, error));
         }
-        let outcome = self.relay(&mut client, &mut link, filter, from_client, from_backend).await;
-        match (outcome, client) {
-            (Outcome::StartTls(glued), Client::Tcp(tcp)) => {
-                drop(link);
-                self.starttls(tcp, glued).await.map(Way::On)
-            }
-            (outcome, mut client) => {
-                take_leave(&mut client, b"", self.policy.timeouts.closing).await;
+        open.to_client = Vec::new();
+        let outcome = self.relay(client, &mut open, std::mem::take(from_client)).await;
+        drop(open);
+        match outcome {
+            Outcome::StartTls(glued) => Ok(Way::On(glued)),
+            outcome => {
+                take_leave(client, b"", self.policy.timeouts.closing).await;
                 self.end(outcome).map(Way::Done)
             }
         }
     }
 
-    async fn relay(
-        &mut self,
-        client: &mut Client,
-        link: &mut Link,
-        filter: Option<SessionFilter>,
-        from_client: Inbox,
-        from_backend: Inbox,
-    ) -> Outcome {
+    async fn relay(&mut self, client: &mut Client, open: &mut Open, from_client: Inbox) -> Outcome {
         let timeouts = &self.policy.timeouts;
         let (filtered, renewed) = self.policy.patience();
-        let has_login = filter.is_some();
+        let has_login = open.filter.is_some();
         let relay = Relay {
             client,
-            backend: link,
-            filter: filter.map(Box::new),
+            backend: &mut open.link,
+            filter: open.filter.take(),
             from_client,
-            from_backend,
+            from_backend: std::mem::take(&mut open.from_backend),
             farewell: &|why, out| self.policy.farewell(why, out),
             clock: Clock { filtered, renewed, idle: timeouts.idle, closing: timeouts.closing },
             line: self.policy.line,
@@ -357,7 +360,7 @@ impl<F: FnOnce()> Session<'_, F> {
         match opened {
             Opened::Ready(to_client) => {
                 backend.succeeded();
-                let filter = Some(opening.filter());
+                let filter = Some(Box::new(opening.filter()));
                 Ok(Way::On(Open { link, filter, from_backend: inbox, to_client }))
             }
             Opened::Refused(words) => Ok(Way::Done(words)),
@@ -407,7 +410,7 @@ impl<F: FnOnce()> Session<'_, F> {
 /// A backend that waits for the client's first command.
 struct Open {
     link: Link,
-    filter: Option<SessionFilter>,
+    filter: Option<Box<SessionFilter>>,
     from_backend: Inbox,
     to_client: Vec<u8>,
 }

@@ -1,0 +1,110 @@
+//! A front that runs, and what the kernel says of it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::cores;
+
+/// `USER_HZ`, in which proc(5) counts: 100 a second on every architecture that we build for.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process that clients connect to. It ends with this.
+pub struct Front {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Front {
+    /// One IMAPS listener of the release binary, with the certificates of this folder, on a
+    /// core of its own if there is one for it. It logs one line a session, as it does by default.
+    pub fn vestibule(
+        certificates: &Path,
+        backend: SocketAddr,
+        config: &Path,
+        core: Option<usize>,
+    ) -> Self {
+        let (folder, state) = (certificates.display(), config.with_extension("state"));
+        let text = format!(
+            "hostname: {}\nstate_dir: {}\ncertificates: [{folder}]\nbackends: {{ mail: {{ address: \"{backend}\" }} }}\n\
+             listeners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit, backend: mail }}\n\
+             log: json info\n",
+            super::NAME,
+            state.display(),
+        );
+        fs::write(config, text).expect("the configuration can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+        command.args(["serve", "--config"]).arg(config).stdin(Stdio::null()).stderr(Stdio::piped());
+        let child = match core {
+            Some(core) => cores::on(core, || command.spawn()),
+            None => command.spawn(),
+        };
+        let mut child = child.expect("the binary runs");
+        let log = child.stderr.take().expect("a pipe");
+        Self { child, address: until_ready(log) }
+    }
+
+    /// Any other process that listens there, or is about to.
+    pub fn other(child: Child, address: SocketAddr) -> Self {
+        Self { child, address }
+    }
+
+    /// The processor time that it has taken, in user mode and in the kernel: fields 14 and 15 of
+    /// `/proc/PID/stat`, proc(5).
+    pub fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The second field is the program's name, which may hold anything but ends with the last `)`.
+        let rest = stat.rsplit_once(") ").expect("a name").1;
+        let ticks = rest.split(' ').skip(11).take(2).map(|n| n.parse::<u32>().expect("a number"));
+        TICK * ticks.sum()
+    }
+
+    /// The memory that it takes, in KiB: its own pages, and its share of those that it shares.
+    pub fn proportional_set(&self) -> u64 {
+        let rollup = self.proc("smaps_rollup");
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a sum");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    fn proc(&self, file: &str) -> String {
+        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("it runs")
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the log until clients can come, and says where to. The rest is read by a thread, so that
+/// the front is never kept waiting.
+fn until_ready(log: ChildStderr) -> SocketAddr {
+    let (mut log, mut line, mut address) = (BufReader::new(log), String::new(), None);
+    loop {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).expect("its log"), 0, "the front does not start");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        match said["message"].as_str() {
+            Some("listening") => address = said["address"].as_str().and_then(|a| a.parse().ok()),
+            Some("ready") => break,
+            _ => {}
+        }
+    }
+    drain(log);
+    address.expect("the front listens")
+}
+
+/// Reads and forgets.
+pub fn drain(mut log: impl Read + Send + 'static) {
+    thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+}
