@@ -1,8 +1,10 @@
 //! From a leaf towards its root: what a client has to be sent so that it can do the same.
 
+use std::cmp::Reverse;
+
 use rustls::pki_types::CertificateDer;
 
-use super::x509::Parsed;
+use super::{load::now, x509::Parsed};
 
 /// No public chain comes near it; a loop of cross-signed authorities would go on for ever.
 const LONGEST: usize = 8;
@@ -36,9 +38,10 @@ pub(super) fn build(leaf: &Parsed, beside: &[&Parsed], pool: &[&Parsed]) -> Chai
                 && candidate.signed(last)
         };
         // A root ends the search: of two certificates for one authority, the self-signed one is
-        // the shorter way.
+        // the shorter way; of two intermediates, the one that clients will accept for longer.
         let mut candidates: Vec<&&Parsed> = beside.iter().chain(pool).filter(is_issuer).collect();
-        candidates.sort_by_key(|candidate| !candidate.is_self_issued());
+        candidates
+            .sort_by_key(|c| (!c.is_self_issued(), c.not_after < now(), Reverse(c.not_after)));
         let Some(issuer) = candidates.first() else { break };
         reached_root = issuer.is_self_issued();
         if !reached_root {

@@ -107,7 +107,7 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
 
     let mut store = Store { certificates: Vec::new(), findings };
     for group in &groups {
-        let (fresh, findings) = group.certificates(&pool);
+        let (fresh, mut findings) = group.certificates(&pool, &groups);
         let is_broken =
             !group.is_readable || findings.iter().any(|f| f.severity == super::Severity::Error);
         let old =
@@ -126,14 +126,21 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
                 }
             }
         }
-        if is_broken {
-            for old in old {
-                if !certificates.iter().any(|new| {
-                    new.kind == old.kind && old.names.iter().all(|n| new.names.contains(n))
-                }) {
-                    certificates.push(old.clone());
-                }
+        for old in old {
+            let is_covered = |new: &Arc<Certificate>| {
+                new.kind == old.kind && old.names.iter().all(|n| new.names.contains(n))
+            };
+            if certificates.iter().any(is_covered) {
+                continue;
             }
+            if is_broken && group.may_have(&old.file) {
+                certificates.push(old.clone());
+            } else if let Some(key) = group.lone_key_of(old) {
+                let text = format!("the certificate for this key, {}, is gone", old.file.display());
+                findings.push(Finding::error(key, text));
+                certificates.push(old.clone());
+            }
+            // What was taken away with its key was taken away on purpose.
         }
         store.findings.extend(findings);
         store.certificates.extend(certificates);
@@ -149,9 +156,38 @@ struct Group {
     /// Whose leafs are served; the other files only help.
     serves: Option<PathBuf>,
     is_readable: bool,
+    /// What it was read from; `None`: the folder itself cannot be read.
+    files: Option<Vec<PathBuf>>,
 }
 
 impl Group {
+    /// Of which nothing can be read.
+    fn unreadable(place: &Path) -> Self {
+        let (certificates, keys) = (Vec::new(), Vec::new());
+        Self {
+            place: place.to_owned(),
+            certificates,
+            keys,
+            serves: None,
+            is_readable: false,
+            files: None,
+        }
+    }
+
+    /// Whether a file is there, as far as can be seen.
+    fn may_have(&self, file: &Path) -> bool {
+        self.files.as_ref().is_none_or(|files| files.iter().any(|f| f == file))
+    }
+
+    /// The file with this certificate's key, if no certificate goes with it any more.
+    fn lone_key_of(&self, old: &Certificate) -> Option<&Path> {
+        let public = old.certified.key.public_key()?;
+        let (file, _) =
+            self.keys.iter().find(|(_, key)| key.public_key().as_ref() == Some(&public))?;
+        let is_lone = !self.certificates.iter().any(|(_, leaf)| leaf.spki == public.as_ref());
+        is_lone.then_some(file)
+    }
+
     fn read(
         place: &Path,
         files: &[PathBuf],
@@ -164,6 +200,7 @@ impl Group {
             keys: Vec::new(),
             serves,
             is_readable: true,
+            files: Some(files.to_vec()),
         };
         for file in files {
             // What is only there to help may be anything.
@@ -194,14 +231,17 @@ impl Group {
     }
 
     /// The certificates that can be served, and what is wrong with the rest.
-    fn certificates(&self, pool: &[&Parsed]) -> (Vec<Fresh>, Vec<Finding>) {
+    fn certificates(&self, pool: &[&Parsed], all: &[Self]) -> (Vec<Fresh>, Vec<Finding>) {
         let beside: Vec<&Parsed> = self.certificates.iter().map(|(_, c)| c).collect();
         let (mut fresh, mut findings) = (Vec::new(), Vec::new());
         for (file, leaf) in &self.certificates {
             if self.serves.as_ref().is_some_and(|serves| serves != file) {
                 continue;
             }
-            match self.keys.iter().find(|(_, key)| is_pair(key.as_ref(), leaf)) {
+            // Beside it, then anywhere: some keep their keys in a folder of its own, and a key fits one
+            // certificate alone.
+            let mut keys = self.keys.iter().chain(all.iter().flat_map(|group| &group.keys));
+            match keys.find(|(_, key)| is_pair(key.as_ref(), leaf)) {
                 Some((_, key)) if !self.is_authority(leaf) => {
                     fresh.push(self.serve(file, leaf, key, &beside, pool, &mut findings));
                 }
@@ -327,13 +367,7 @@ fn find(sources: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<Group> {
             }
             Err(e) => {
                 findings.push(Finding::error(source, format!("it cannot be read: {e}")));
-                groups.push(Group {
-                    place: source.clone(),
-                    certificates: vec![],
-                    keys: vec![],
-                    serves: None,
-                    is_readable: false,
-                });
+                groups.push(Group::unreadable(source));
             }
         }
     }
@@ -359,13 +393,7 @@ fn folder(
         }
         Err(e) => {
             findings.push(Finding::error(path, format!("the folder cannot be read: {e}")));
-            groups.push(Group {
-                place: path.to_owned(),
-                certificates: vec![],
-                keys: vec![],
-                serves: None,
-                is_readable: false,
-            });
+            groups.push(Group::unreadable(path));
         }
     }
 }
@@ -398,7 +426,7 @@ fn is_pair(key: &dyn SigningKey, leaf: &Parsed) -> bool {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))

@@ -26,6 +26,11 @@ pub(super) struct Content {
 
 /// Reads a file. `Ok(None)`: it is no PEM file, and its name does not say that it is.
 pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
+    // A pipe or a device would be read for ever.
+    let is_file = fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_file();
+    if !is_file {
+        return Ok(None);
+    }
     let bytes = bytes(path)?;
     let promised =
         path.extension().is_some_and(|e| EXTENSIONS.iter().any(|p| e.eq_ignore_ascii_case(p)));
@@ -61,7 +66,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {
-    let failed = |e: std::io::Error| Finding::error(path, format!("it cannot be read: {e}"));
+    let failed = |e| unreadable(path, &e);
     let file = fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -69,6 +74,10 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {
         return Err(Finding::error(path, "it is longer than 16 MiB, which no PEM file is"));
     }
     Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
+    Finding::error(path, format!("it cannot be read: {error}"))
 }
 
 fn no_pem(path: &Path, bytes: &[u8]) -> Finding {

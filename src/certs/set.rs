@@ -9,7 +9,7 @@ use std::{
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, KeyKind, Store};
+use super::{Certificate, KeyKind, Store, load::now};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
@@ -142,8 +142,9 @@ impl<'a> Choice<'a> {
 impl Slot {
     fn add(&mut self, certificate: &Arc<Certificate>) {
         match self.0.iter_mut().find(|c| c.kind == certificate.kind) {
-            // Of two, the one that is valid longer.
-            Some(old) if old.valid.1 < certificate.valid.1 => *old = certificate.clone(),
+            // Of two, one that is valid now, and of those the newest: an older one that is valid for
+            // longer was replaced for a reason.
+            Some(old) if rank(old) < rank(certificate) => *old = certificate.clone(),
             Some(_) => {}
             None => {
                 self.0.push(certificate.clone());
@@ -151,6 +152,12 @@ impl Slot {
             }
         }
     }
+}
+
+/// How good a certificate is among others for the same name.
+fn rank(certificate: &Certificate) -> (bool, i64) {
+    let (from, to) = certificate.valid;
+    ((from..=to).contains(&now()), from)
 }
 
 /// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.

@@ -283,9 +283,10 @@ fn a_broken_place_keeps_what_it_had() {
     let full = |leaf: &Leaf| format!("{}{}", leaf.cert, ca.intermediate.pem());
     let together = |leaf: &Leaf| format!("{}{}{}", leaf.cert, another.intermediate.pem(), leaf.key);
     let half = &full(&new)[..full(&new).len() / 3];
-    let broken: [(&str, Break<'_>); 5] = [
+    let broken: [(&str, Break<'_>); 6] = [
         ("the key in", &|m| fs::write(m.join("fullchain.pem"), full(&new)).unwrap()),
         ("it is cut short", &|m| fs::write(m.join("fullchain.pem"), half).unwrap()),
+        ("the certificate for this key", &|m| fs::remove_file(m.join("fullchain.pem")).unwrap()),
         ("it is empty", &|m| fs::write(m.join("privkey.pem"), "").unwrap()),
         ("there is no private key", &|m| fs::remove_file(m.join("privkey.pem")).unwrap()),
         ("the issuer CN=CA 1 is not at hand", &|m| {
@@ -343,6 +344,39 @@ fn an_unreadable_place_keeps_its_authorities_for_the_others() {
     assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
     let served = chosen(&set(&after), Some("b.example"), ANYWHERE).0;
     assert_eq!(chain(&served), ders(&[&b.cert, &ca.intermediate.pem()]));
+}
+
+/// Debian keeps keys in a folder of their own.
+#[test]
+fn a_key_may_lie_in_another_folder() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let leaf = ca.leaf(&["m.example"], &ecdsa());
+    let certificate =
+        folder.write("certs/m.pem", &format!("{}{}", leaf.cert, ca.intermediate.pem()));
+    let key = folder.write("private/m.key", &leaf.key);
+    let store = load(&[certificate, key], &[], None);
+    assert_eq!(errors(&store), Vec::<String>::new());
+    assert_eq!(store.certificates.iter().map(|c| c.label()).collect::<Vec<_>>(), ["m.example"]);
+}
+
+/// Next year's certificate may lie there already, and last year's still.
+#[test]
+fn of_two_for_one_name_the_newest_that_is_valid_is_served() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let serve = |name: &str, from: i32, to: i32| {
+        let mut params = CertificateParams::new(vec!["m.example".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(from, 1, 1), rcgen::date_time_ymd(to, 1, 1));
+        let key = ecdsa();
+        let cert = params.signed_by(&key, &ca.intermediate).unwrap().pem();
+        folder.write(name, &format!("{cert}{}", key.serialize_pem()));
+        ders(&[&cert])
+    };
+    serve("a.pem", 2020, 4000);
+    let newest = serve("b.pem", 2024, 3000);
+    serve("c.pem", 3500, 4000);
+    let served = chosen(&set(&folder.load(None)), Some("m.example"), ANYWHERE).0;
+    assert_eq!(chain(&served)[0], newest[0]);
 }
 
 /// A folder that is taken away is taken out of service: that is how a domain is removed.
