@@ -78,7 +78,13 @@ async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Lea
         backend.refuses_connections();
     }
     let mut link = dialled.map_err(unreachable)?;
-    let Some(mut prober) = Prober::new(key.protocol, host) else { return Ok(Learned::default()) };
+    let Some(mut prober) = Prober::new(key.protocol, host) else {
+        // There is nothing to ask: it is enough that somebody is there.
+        if key.identity == Identity::ProxyV2 {
+            link.write_all(&proxy::local()).await.map_err(unreachable)?;
+        }
+        return Ok(Learned::default());
+    };
     let talk = async {
         if key.identity == Identity::ProxyV2 {
             link.write_all(&proxy::header(&stranger(&link))).await.map_err(unreachable)?;

@@ -19,7 +19,10 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::admission::{Permit, Strangers};
+use super::{
+    admission::{Permit, Strangers},
+    ids::Ids,
+};
 use crate::{
     backend,
     session::{Arrival, House, Policy, serve},
@@ -38,7 +41,7 @@ pub(super) struct Door {
     pub house: Arc<House>,
     pub capacity: Arc<Semaphore>,
     pub strangers: Arc<Strangers>,
-    pub ids: Arc<super::run::Ids>,
+    pub ids: Arc<Ids>,
     /// Dropped by the last session: how the drain knows that it is over.
     pub alive: tokio::sync::mpsc::Sender<()>,
 }
@@ -84,23 +87,6 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Bound> {
     // Registered here, where it may fail; opening it cannot.
     let socket = TcpListener::from_std(socket.into())?;
     Ok(Bound { address: socket.local_addr()?, socket })
-}
-
-/// What a failed bind means, and what to do about it.
-pub(super) fn explain(address: SocketAddr, error: &io::Error) -> String {
-    let port = address.port();
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            ": something listens there already, usually the mail server of this machine; move it to a loopback port such as 127.0.0.1:{} with the PROXY protocol, and name that port in the configuration",
-            if port < 10_000 { port + 10_000 } else { port }
-        ),
-        io::ErrorKind::PermissionDenied => {
-            ": ports below 1024 want CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE) or root".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => ": no interface of this machine has that address".to_owned(),
-        _ => String::new(),
-    };
-    format!("cannot listen on {address}: {error}{advice}")
 }
 
 /// Whether an address is this machine's.

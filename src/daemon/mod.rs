@@ -3,10 +3,13 @@
 mod admission;
 mod backends;
 mod changes;
+mod ids;
 mod listen;
 mod resources;
 mod run;
+mod service;
 mod snapshot;
+mod sockets;
 
 use std::fmt;
 

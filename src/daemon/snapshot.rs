@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::Unfit;
 use crate::{
-    certs::{self, CertificateSet, Store, Wishes},
+    certs::{self, CertificateSet, Severity, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Tickets},
 };
@@ -41,6 +41,20 @@ pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
 }
 
 impl Loaded {
+    /// Says what is wrong with it, though not wrong enough.
+    pub(super) fn report(&self, file: &Path) {
+        self.config
+            .warnings
+            .iter()
+            .for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
+        for finding in &self.store.findings {
+            match finding.severity {
+                Severity::Warning => tracing::warn!("{finding}"),
+                Severity::Error => tracing::error!("{finding}"),
+            }
+        }
+    }
+
     /// The TLS configurations for these certificates.
     pub fn server(&self, tickets: &Tickets) -> Result<tls::Server, Unfit> {
         tls::Server::new(self.set.clone(), tickets)

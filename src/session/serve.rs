@@ -20,7 +20,7 @@ use crate::{
     protocol::{
         Greeted, Greeter, Offer, Opened, Opening, Refusal, Refused, SessionFilter, Side, Start,
     },
-    values::TlsMode,
+    values::{Timeouts, TlsMode},
     wire::{Broken, Client, Inbox, Link, converse, take_leave},
 };
 
@@ -145,36 +145,40 @@ impl<F: FnOnce()> Session<'_, F> {
         self.greeted = true;
         let mut inbox = Inbox::default();
         let deadline = Instant::now() + self.policy.patience().0;
-        let talk = Box::pin(timeout_at(
-            deadline,
-            converse(&mut tcp, &mut greeter, &mut inbox, self.policy.line),
-        ));
-        let mut stop = self.house.stop.clone();
-        let talked = tokio::select! {
-            biased;
-            talked = talk => Some(talked),
-            Ok(_) = stop.wait_for(|s| *s == Stop::Now) => None,
-        };
-        let parting = match talked {
-            Some(Ok(Ok(Greeted::StartTls))) => return self.starttls(tcp, inbox).await.map(Way::On),
-            Some(Ok(Ok(Greeted::Clear(hello)))) => return self.clear(tcp, inbox, hello).await,
-            Some(Ok(Ok(Greeted::Closed))) => {
+        let talk = Box::pin(converse(&mut tcp, &mut greeter, &mut inbox, self.policy.line));
+        let parting = match self.within(deadline, talk).await {
+            Ok(Ok(Greeted::StartTls)) => return self.starttls(tcp, inbox).await.map(Way::On),
+            Ok(Ok(Greeted::Clear(hello))) => return self.clear(tcp, inbox, hello).await,
+            Ok(Ok(Greeted::Closed)) => {
                 take_leave(&mut tcp, b"", self.policy.timeouts.closing).await;
                 return Ok(Way::Done(End::Closed(Side::Client)));
             }
-            Some(Ok(Ok(Greeted::Refused(why)))) => why.into(),
-            Some(Ok(Err(Broken::Closed))) => return Ok(Way::Done(End::Closed(Side::Client))),
-            Some(Ok(Err(Broken::Io(error)))) if is_disconnect(&error) => {
+            Ok(Ok(Greeted::Refused(why))) => why.into(),
+            Ok(Err(Broken::Closed)) => return Ok(Way::Done(End::Closed(Side::Client))),
+            Ok(Err(Broken::Io(error))) if is_disconnect(&error) => {
                 return Ok(Way::Done(End::Closed(Side::Client)));
             }
-            Some(Ok(Err(Broken::TooLong))) => Refusal::LineTooLong.into(),
-            Some(Ok(Err(broken @ Broken::Io(_)))) => {
+            Ok(Err(Broken::TooLong)) => Refusal::LineTooLong.into(),
+            Ok(Err(broken @ Broken::Io(_))) => {
                 Parting::new(Refusal::Timeout, Phase::Greeting, Blame::Client, broken)
             }
-            Some(Err(_)) => Refusal::Timeout.into(),
-            None => Refusal::Shutdown.into(),
+            Err(why) => why.into(),
         };
         self.part(&mut tcp, parting).await
+    }
+
+    /// Does a phase's work, until its deadline or the end of all sessions.
+    async fn within<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Refusal> {
+        let mut stop = self.house.stop.clone();
+        tokio::select! {
+            biased;
+            done = timeout_at(deadline, work) => done.map_err(|_| Refusal::Timeout),
+            Ok(_) = stop.wait_for(|s| *s == Stop::Now) => Err(Refusal::Shutdown),
+        }
     }
 
     /// RFC 3207 §4.2: nothing that came in clear may survive. A ClientHello that came in one packet
@@ -211,10 +215,11 @@ impl<F: FnOnce()> Session<'_, F> {
             Box::pin(handshake::handshake(from.tcp, from.glued, local, self.policy, self.house));
         let failed =
             |source| Parting::new(Refusal::Timeout, Phase::Handshake, Blame::Client, source);
-        let Shaken { stream, facts, certificate } = match timeout_at(deadline, shaking).await {
+        let Shaken { stream, facts, certificate } = match self.within(deadline, shaking).await {
             Ok(Ok(shaken)) => shaken,
             Ok(Err(error)) => return Err(failed(handshake::explain(error))),
-            Err(_) => return Err(failed("it takes too long".into())),
+            Err(Refusal::Timeout) => return Err(failed("it takes too long".into())),
+            Err(why) => return Err(why.into()),
         };
         self.summary.tls = Some(facts);
         self.summary.certificate = Some(certificate);
@@ -232,7 +237,10 @@ impl<F: FnOnce()> Session<'_, F> {
         from_client: &mut Inbox,
         hello: Vec<u8>,
     ) -> Result<Way<Inbox>, Parting> {
-        let mut open = match Box::pin(self.open(hello)).await {
+        let Timeouts { connect, greeting, .. } = self.policy.timeouts;
+        let deadline = Instant::now() + connect + greeting;
+        let opened = self.within(deadline, Box::pin(self.open(hello))).await;
+        let mut open = match opened.unwrap_or_else(|why| Err(why.into())) {
             Ok(Way::On(open)) => open,
             Ok(Way::Done(words)) => {
                 self.refused(client, from_client, words).await;
@@ -305,7 +313,7 @@ impl<F: FnOnce()> Session<'_, F> {
 
     /// From the connection to the backend to the client's first forwarded octet. What the backend
     /// itself refuses with is passed on: `Way::Done`.
-    async fn open(&mut self, hello: Vec<u8>) -> Result<Way<Open, Vec<u8>>, Parting> {
+    async fn open(&self, hello: Vec<u8>) -> Result<Way<Open, Vec<u8>>, Parting> {
         let (backend, timeouts) = (&self.policy.backend, &self.policy.timeouts);
         let key = backend.key();
         // What goes wrong with one client may be that client's: the probe, which comes from an address

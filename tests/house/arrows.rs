@@ -49,7 +49,7 @@ const ONE_PLACE: [(&str, &str); 9] = [
     ("bytes::", "src/wire/inbox.rs"),
     ("tokio_rustls::server::", "src/wire/stream.rs"),
     ("tokio_rustls::{", "src/session/handshake.rs"),
-    ("sd_notify::", "src/daemon/run.rs"),
+    ("sd_notify::", "src/daemon/"),
 ];
 
 fn floor(room: &str) -> usize {

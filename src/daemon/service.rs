@@ -1,0 +1,248 @@
+//! What is served: sockets, certificates, backends, and how a reload swaps them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Loaded, Unfit,
+    admission::{Capacity, Strangers},
+    backends::{Backends, key},
+    changes::{Changes, told},
+    ids::Ids,
+    listen::{Bound, Door, Listening, Manner},
+    load, resources,
+    sockets::{Named, bind, named},
+};
+use crate::{
+    certs::{Severity, Store},
+    config::Config,
+    session::{House, Policy, Stop},
+    tls::Tickets,
+};
+
+/// A running front.
+pub(super) struct Service {
+    file: PathBuf,
+    config: Config,
+    store: Arc<Store>,
+    tickets: Tickets,
+    door: Door,
+    capacity: Capacity,
+    backends: Arc<Backends>,
+    listening: BTreeMap<Named, Listening>,
+    /// Bound, and waiting for [`Service::open`].
+    bound: Vec<(Named, Bound, Manner)>,
+    stop: watch::Sender<Stop>,
+    sessions: mpsc::Receiver<()>,
+}
+
+impl Service {
+    /// Binds everything; accepts nothing yet.
+    pub(super) fn start(
+        file: PathBuf,
+        first: Loaded,
+        backends: Arc<Backends>,
+    ) -> Result<Self, Unfit> {
+        first.report(&file);
+        resources::raise_open_files(first.config.limits.connections);
+        let tickets =
+            Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
+        let (stop, stopped) = watch::channel(Stop::No);
+        let house = House { tls: ArcSwap::from_pointee(first.server(&tickets)?), stop: stopped };
+        let capacity = Capacity::new(first.config.limits.connections);
+        let (alive, sessions) = mpsc::channel(1);
+        let door = Door {
+            house: Arc::new(house),
+            capacity: capacity.handle(),
+            strangers: Arc::new(Strangers::default()),
+            ids: Arc::new(Ids::new()?),
+            alive,
+        };
+        let listening = BTreeMap::new();
+        let fresh = bind(&first.config, &listening)?;
+        let Loaded { config, store, .. } = first;
+        let (store, bound) = (Arc::new(store), Vec::new());
+        let mut service = Self {
+            file,
+            config,
+            store,
+            tickets,
+            door,
+            capacity,
+            backends,
+            listening,
+            bound,
+            stop,
+            sessions,
+        };
+        service.furnish(fresh);
+        Ok(service)
+    }
+
+    /// Gives every socket of the configuration its manner; new ones wait to be opened.
+    fn furnish(&mut self, mut fresh: BTreeMap<Named, Bound>) {
+        let config = &self.config;
+        for (named, listener) in named(config) {
+            let policy = Policy {
+                protocol: listener.protocol,
+                tls: listener.tls,
+                unknown_name: listener.unknown_name,
+                bare_newline: listener.bare_newline,
+                plaintext_from: config.plaintext_from.clone(),
+                backend: self.backends.get(&key(listener), config).0,
+                hostname: config.hostname.clone(),
+                timeouts: config.timeouts,
+                line: config.limits.line,
+            };
+            let manner = Manner {
+                policy: Arc::new(policy),
+                strangers_per_address: config.limits.pre_login_per_address,
+                is_standard: listener.is_standard,
+            };
+            if let Some(listening) = self.listening.get(&named) {
+                listening.change(manner);
+            } else if let Some(bound) = fresh.remove(&named) {
+                self.bound.push((named, bound, manner));
+            }
+        }
+        self.backends.keep_only(config);
+    }
+
+    /// Accepts on all that is bound. A standard port that the backend does not have stays closed:
+    /// nobody asked for it in so many words.
+    pub(super) fn open(&mut self) {
+        let bound = std::mem::take(&mut self.bound);
+        let backend = |manner: &Manner| manner.policy.backend.clone();
+        let is_anyone_there = !self.listening.is_empty()
+            || bound.iter().any(|(_, _, manner)| !backend(manner).is_absent());
+        for (named, bound, manner) in bound {
+            let policy = manner.policy.clone();
+            let (protocol, target) = (policy.protocol.name(), &policy.backend.key().target);
+            if manner.is_standard && is_anyone_there && policy.backend.is_absent() {
+                tracing::warn!(address = %bound.address, "{target} refuses connections, so nobody listens for {protocol} here; SIGHUP looks again");
+                continue;
+            }
+            let listening = bound.open(manner, self.door.clone());
+            tracing::info!(address = %listening.address, protocol, tls = %policy.tls, backend = %target, "listening");
+            self.listening.insert(named, listening);
+        }
+    }
+
+    /// Loads beside the running service, and gets to know new backends.
+    pub(super) fn begin_reload(
+        &self,
+    ) -> impl Future<Output = Result<Loaded, Unfit>> + Send + use<> {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, now]);
+        }
+        let (file, store, backends) =
+            (self.file.clone(), self.store.clone(), self.backends.clone());
+        async move {
+            let loading = tokio::task::spawn_blocking(move || load(&file, Some(&store)));
+            let loaded =
+                loading.await.map_err(|e| Unfit::from(format!("loading failed: {e}")))??;
+            backends.meet(&loaded.config).await;
+            Ok(loaded)
+        }
+    }
+
+    /// Swaps, or changes nothing.
+    pub(super) fn reload(&mut self, loaded: Result<Loaded, Unfit>) {
+        if let Err(why) = loaded.and_then(|loaded| self.swap(loaded)) {
+            // Those that were only met for the new configuration.
+            self.backends.keep_only(&self.config);
+            why.0.iter().for_each(|line| tracing::error!("{line}"));
+            tracing::error!("reload changed nothing: see the lines above");
+            notify(&[
+                NotifyState::Ready,
+                NotifyState::Status("The last reload failed; see the log"),
+            ]);
+        }
+    }
+
+    fn swap(&mut self, loaded: Loaded) -> Result<(), Unfit> {
+        let fresh = bind(&loaded.config, &self.listening)?;
+        let server = loaded.server(&self.tickets)?;
+        // Nothing fails from here on.
+        loaded.report(&self.file);
+        resources::raise_open_files(loaded.config.limits.connections);
+        let changes = Changes::between(&self.store, &loaded.store);
+        self.door.house.tls.store(Arc::new(server));
+        self.capacity.resize(loaded.config.limits.connections);
+        self.config = loaded.config;
+        self.store = Arc::new(loaded.store);
+        self.furnish(fresh);
+        let wanted: HashSet<Named> = named(&self.config).map(|(named, _)| named).collect();
+        self.listening.retain(|named, listening| {
+            let stays = wanted.contains(named);
+            if !stays {
+                tracing::info!(address = %listening.address, "closed");
+            }
+            stays
+        });
+        let before = self.listening.len();
+        self.open();
+        self.say_what_changed(&changes, self.listening.len() > before);
+        Ok(())
+    }
+
+    fn say_what_changed(&self, changes: &Changes, has_opened: bool) {
+        let is_broken = self.store.findings.iter().any(|f| f.severity == Severity::Error);
+        if is_broken && changes.is_empty() && !has_opened {
+            tracing::error!(
+                "reload changed nothing: what cannot be used is named above, and what it had before is served on"
+            );
+        } else {
+            tracing::info!(
+                certificates = self.store.certificates.len(),
+                added = told(&changes.added),
+                renewed = told(&changes.renewed),
+                removed = told(&changes.removed),
+                "reloaded"
+            );
+        }
+        let status = if is_broken { "Some certificates cannot be used; see the log" } else { "" };
+        notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// Accepts no more, and gives the sessions that are there their time. A second signal hurries.
+    pub(super) async fn drain(mut self, mut hurry: impl AsyncFnMut()) {
+        notify(&[NotifyState::Stopping]);
+        self.listening.clear();
+        self.stop.send_replace(Stop::Drain);
+        tracing::info!(seconds = self.config.timeouts.drain.as_secs(), "stopping");
+        let deadline = Instant::now() + self.config.timeouts.drain;
+        let Door { alive, .. } = self.door;
+        drop(alive);
+        tokio::select! {
+            // Nobody ever sends: it ends with the last session.
+            _ = self.sessions.recv() => {}
+            () = sleep_until(deadline) => {}
+            () = hurry() => {}
+        }
+        self.stop.send_replace(Stop::Now);
+        tokio::select! {
+            _ = self.sessions.recv() => {}
+            () = tokio::time::sleep(self.config.timeouts.closing) => {}
+            () = hurry() => {}
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Tells a service manager. Without one, and that is no error, nobody is told.
+pub(super) fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager cannot be told");
+    }
+}
