@@ -1,4 +1,14 @@
 //! One file per promise that the front makes; the file's name is the promise.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests may panic, and explain themselves"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod stage;
+
+mod nothing_from_before_tls_survives;
+mod starttls_is_granted_by_the_book;
+mod who_speaks_something_else_is_not_kept_waiting;
