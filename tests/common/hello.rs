@@ -41,6 +41,12 @@ impl Hello {
         self
     }
 
+    /// Can verify these signatures only (RFC 8446 §4.2.3).
+    pub fn schemes(mut self, schemes: &[u16]) -> Self {
+        self.schemes = schemes.to_vec();
+        self
+    }
+
     /// The whole record.
     pub fn record(&self) -> Vec<u8> {
         let mut extensions = Vec::new();
