@@ -9,9 +9,11 @@
 mod common;
 mod stage;
 
+mod a_handshake_ends_in_time;
 mod a_session_is_resumed_where_it_may_be;
 mod nothing_from_before_tls_survives;
 mod starttls_is_granted_by_the_book;
+mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;
 mod tls_is_spoken_as_of_today;
 mod who_speaks_something_else_is_not_kept_waiting;
