@@ -11,6 +11,7 @@ mod stage;
 
 mod a_handshake_ends_in_time;
 mod a_session_is_resumed_where_it_may_be;
+mod every_end_reaches_the_other_side;
 mod nothing_from_before_tls_survives;
 mod starttls_is_granted_by_the_book;
 mod the_backend_is_told_who_calls;
