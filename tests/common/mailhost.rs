@@ -106,7 +106,8 @@ impl Talk {
         }
     }
 
-    fn answer(self, line: &str) -> String {
+    /// What the server says to this line.
+    pub fn answer(self, line: &str) -> String {
         let words: Vec<String> = line.split_whitespace().map(str::to_ascii_uppercase).collect();
         let verb = words.get(usize::from(self == Self::Imap)).map_or("", String::as_str);
         let tag = line.split(' ').next().unwrap_or_default();

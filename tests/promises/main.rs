@@ -9,6 +9,7 @@
 mod common;
 mod stage;
 
+mod a_backend_in_trouble_is_no_riddle;
 mod a_handshake_ends_in_time;
 mod a_session_is_resumed_where_it_may_be;
 mod every_end_reaches_the_other_side;
