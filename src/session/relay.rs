@@ -522,7 +522,11 @@ impl Relay<'_> {
     ) -> Poll<io::Result<()>> {
         match from {
             Side::Backend => Pin::new(&mut *self.backend).poll_read(cx, buffer),
-            Side::Client => Pin::new(&mut *self.client).poll_read(cx, buffer),
+            Side::Client => {
+                let read = Pin::new(&mut *self.client).poll_read(cx, buffer);
+                self.client.poll_answer(cx);
+                read
+            }
         }
     }
 

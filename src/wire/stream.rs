@@ -28,6 +28,19 @@ pub enum Client {
     Tls(Box<TlsStream>),
 }
 
+impl Client {
+    /// Sends what TLS itself has to say to what was just read, such as that it does not renegotiate
+    /// (RFC 5246 §7.2.2) or its new keys (RFC 8446 §4.6.3): nobody else might write for long.
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>) {
+        if let Self::Tls(stream) = self
+            && stream.get_ref().1.wants_write()
+        {
+            // Whoever writes next is told of any error.
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+    }
+}
+
 /// The way to the backend.
 #[derive(Debug)]
 pub enum Link {

@@ -49,10 +49,16 @@ impl Front {
 
     /// Runs `vestibule serve`, and waits for nothing.
     pub fn launch(config: &str) -> Self {
+        Self::launch_under(&[], config)
+    }
+
+    /// The same, started by this command, which must become the front: `prlimit --nofile=…`.
+    pub fn launch_under(command: &[&str], config: &str) -> Self {
         let folder = Folder::new();
         let path = folder.write("vestibule.yaml", with_defaults(config, &folder));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
-            .args(["serve", "--config"])
+        let words = [command, &[env!("CARGO_BIN_EXE_vestibule"), "serve", "--config"]].concat();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .arg(&path)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

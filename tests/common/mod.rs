@@ -13,4 +13,8 @@
 pub mod ca;
 pub mod folder;
 pub mod front;
+pub mod hello;
+pub mod mailhost;
 pub mod peer;
+pub mod proxy;
+pub mod tls;

@@ -43,6 +43,21 @@ impl<S: Bytes> Peer<S> {
         String::from_utf8(line).expect("text")
     }
 
+    /// Reads one line; `None` at the end of the stream, which a reset counts as, too.
+    pub fn try_line(&mut self) -> Option<String> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n") {
+            match self.0.read(&mut byte) {
+                Ok(1..) => line.push(byte[0]),
+                Ok(0) => return None,
+                Err(e) if is_slow(&e) => panic!("{e} after {:?}", text(&line)),
+                Err(_) => return None,
+            }
+        }
+        Some(text(&line))
+    }
+
     /// Reads lines up to and with the first that starts so.
     pub fn until(&mut self, start: &str) -> String {
         let mut all = String::new();
@@ -79,14 +94,7 @@ impl<S: Bytes> Peer<S> {
             match self.0.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => all.extend_from_slice(&buffer[..n]),
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                    ) =>
-                {
-                    panic!("no end, after {:?}", text(&all))
-                }
+                Err(e) if is_slow(&e) => panic!("no end, after {:?}", text(&all)),
                 Err(_) => break,
             }
         }
@@ -110,6 +118,11 @@ impl Peer<TcpStream> {
         self.0.read_exact(&mut header[start..]).expect("the addresses");
         header
     }
+}
+
+/// Whether patience has run out.
+fn is_slow(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
 fn text(bytes: &[u8]) -> String {

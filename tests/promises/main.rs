@@ -1,4 +1,23 @@
 //! One file per promise that the front makes; the file's name is the promise.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "tests may panic, and explain themselves"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod stage;
+
+mod a_backend_in_trouble_is_no_riddle;
+mod a_handshake_ends_in_time;
+mod a_session_is_resumed_where_it_may_be;
+mod a_slow_peer_costs_no_memory;
+mod every_end_reaches_the_other_side;
+mod nothing_from_before_tls_survives;
+mod open_files_run_out_and_come_back;
+mod starttls_is_granted_by_the_book;
+mod the_backend_is_told_who_calls;
+mod the_certificate_follows_the_name;
+mod tls_is_spoken_as_of_today;
+mod who_speaks_something_else_is_not_kept_waiting;

@@ -1,0 +1,101 @@
+//! The set: an authority, a certificate, and the front before backends of the test's own.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::PathBuf,
+};
+
+use rustls::{ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
+
+use crate::common::{
+    ca::{Ca, Kind, Leaf},
+    folder::Folder,
+    front::{Front, PATIENCE},
+    mailhost::Talk,
+    peer::{Peer, connect},
+    tls::{Client, NAME},
+};
+
+/// What is there before the front starts.
+pub(crate) struct Stage {
+    pub(crate) ca: Ca,
+    pub(crate) leaf: Leaf,
+    pub(crate) folder: Folder,
+}
+
+/// A listener: its protocol, how it comes to TLS, where it goes.
+pub(crate) type Door<'a> = (&'a str, &'a str, SocketAddr);
+
+impl Stage {
+    /// With one certificate, for [`NAME`].
+    pub(crate) fn set() -> Self {
+        let ca = Ca::new("Test");
+        let leaf = ca.leaf(&[NAME], Kind::Ecdsa);
+        let stage = Self { ca, leaf, folder: Folder::new() };
+        stage.leaf.certbot(&stage.live(NAME));
+        stage
+    }
+
+    /// Where the front looks for the certificates of this name.
+    pub(crate) fn live(&self, name: &str) -> PathBuf {
+        self.folder.path().join("live").join(name)
+    }
+
+    /// A configuration with these listeners, each on a port of 127.0.0.1, and these lines.
+    pub(crate) fn config(&self, doors: &[Door<'_>], more: &str) -> String {
+        let mut text = format!(
+            "hostname: {NAME}\ncertificates: [{}]\n{more}\nbackends:\n",
+            self.folder.path().join("live").display()
+        );
+        for (n, (_, _, backend)) in doors.iter().enumerate() {
+            text.push_str(&format!("  b{n}: {{ address: \"{backend}\", identity: proxy-v2 }}\n"));
+        }
+        text.push_str("listeners:\n");
+        for (n, (protocol, tls, _)) in doors.iter().enumerate() {
+            text.push_str(&format!(
+                "  - {{ bind: \"127.0.0.1:0\", protocol: {protocol}, tls: {tls}, backend: b{n} }}\n"
+            ));
+        }
+        text
+    }
+
+    /// The front, ready, with these listeners and these lines.
+    pub(crate) fn front(&self, doors: &[Door<'_>], more: &str) -> Front {
+        Front::start(&self.config(doors, more))
+    }
+
+    /// A client that trusts the stage's authority.
+    pub(crate) fn client(&self) -> Client {
+        Client::of(&self.ca)
+    }
+
+    /// Goes in by STARTTLS, up to the point where the server waits for the first command in TLS.
+    pub(crate) fn upgrade(
+        &self,
+        talk: Talk,
+        to: SocketAddr,
+    ) -> Peer<StreamOwned<ClientConnection, TcpStream>> {
+        let mut clear = connect(to);
+        clear.until(talk.greeted());
+        let (command, consent) = talk.upgrade();
+        clear.send(command);
+        assert!(clear.line().starts_with(consent), "{command:?} is granted");
+        let mut inside = self.client().shake(clear).expect("the handshake succeeds");
+        if talk == Talk::Sieve {
+            inside.until("OK");
+        }
+        inside
+    }
+}
+
+/// Connects from an address of the test's choice: 127.0.0.0/8 is all ours.
+pub(crate) fn call(to: SocketAddr, source: Ipv4Addr) -> Peer<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((source, 0)).into()).expect("a loopback address");
+    socket.connect(&to.into()).expect("somebody listens");
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Peer(stream)
+}
