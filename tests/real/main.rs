@@ -1,4 +1,4 @@
-//! The front between real components: Dovecot behind it, the clients that people use before it.
+//! The front between real components: Dovecot and Postfix behind it, the clients that people use before it.
 //!
 //! Missing programs fail the test that needs them, and the failure says which Debian package to install.
 #![expect(
@@ -14,6 +14,11 @@ mod common;
 mod dialogue;
 mod dovecot;
 mod harness;
+mod mailroom;
+mod postfix;
+mod postfix_harness;
+mod senders;
+mod smtp;
 mod stage;
 mod tap;
 
