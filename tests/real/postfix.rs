@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{BufRead, BufReader},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use rustix::process::geteuid;
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     common::{ca::Leaf, folder::Folder, front::PATIENCE},
@@ -65,13 +66,24 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Ports that are free now. All are held at once, so that they differ.
-    fn free() -> Self {
-        let held =
-            [(); 7].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    /// Ports that are free now, and what keeps them so until Postfix has them: two of its kind would share a port
+    /// (`SO_REUSEPORT`), and neither would say so.
+    fn free() -> (Self, Vec<Socket>) {
+        let held = [(); 7].map(|()| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            // Bound and not listening, it is in nobody's way who says the same, as Postfix does.
+            socket.set_reuse_address(true).expect("an option");
+            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+            socket
+        });
         let [mx, submission, screened, trusting, plain_mx, plain_submission, plain_trusting] =
-            held.each_ref().map(|socket| socket.local_addr().expect("it is bound").port());
-        Self { mx, submission, screened, trusting, plain_mx, plain_submission, plain_trusting }
+            held.each_ref().map(|socket| {
+                let address = socket.local_addr().expect("it is bound");
+                address.as_socket_ipv4().expect("IPv4").port()
+            });
+        let ports =
+            Self { mx, submission, screened, trusting, plain_mx, plain_submission, plain_trusting };
+        (ports, held.into())
     }
 }
 
@@ -101,7 +113,7 @@ impl Postfix {
 
     fn try_start(dovecot: &Dovecot, leaf: Option<&Leaf>) -> Result<Self, String> {
         let folder = Folder::new();
-        let ports = Ports::free();
+        let (ports, held) = Ports::free();
         folder.write("etc/main.cf", main_cf(&folder, dovecot, leaf));
         folder.write("etc/master.cf", master_cf(ports));
         // Its processes run as users of their own, and a umask may have closed the way for them.
@@ -142,6 +154,7 @@ impl Postfix {
                 return Err(format!("{line:?} is no greeting; {}", running.log.text()));
             }
         }
+        drop(held);
         Ok(running)
     }
 
