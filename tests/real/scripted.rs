@@ -1,7 +1,8 @@
 //! A backend that follows a script, for what no real server would do, and the front before it.
 
 use std::{
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -201,9 +202,37 @@ impl Arrived {
         assert_eq!(self.peer.rest(), "");
     }
 
+    /// Answers each line with what `reply` has for it, until QUIT or until the front closes; returns all lines, with
+    /// those that came after QUIT.
+    pub(crate) fn serve(&mut self, reply: impl Fn(&str) -> String) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut rest = Vec::new();
+        loop {
+            while let Some(end) = memchr::memchr(b'\n', &rest) {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let answer = reply(&line);
+                // Whoever has closed needs no answer.
+                let _ = self.peer.0.write_all(answer.as_bytes());
+                if line == "QUIT\r\n" {
+                    let _ = self.peer.0.shutdown(Shutdown::Write);
+                }
+                lines.push(line);
+            }
+            let mut buffer = [0; 4096];
+            match self.peer.0.read(&mut buffer) {
+                Ok(n @ 1..) => rest.extend_from_slice(&buffer[..n]),
+                _ => break,
+            }
+        }
+        if !rest.is_empty() {
+            lines.push(String::from_utf8_lossy(&rest).into_owned());
+        }
+        lines
+    }
+
     /// Everything that comes until the front closes.
     pub(crate) fn all(&mut self) -> Vec<u8> {
-        use std::io::Read as _;
         let mut all = Vec::new();
         let mut buffer = [0; 65536];
         while let Ok(n @ 1..) = self.peer.0.read(&mut buffer) {
