@@ -2,7 +2,12 @@
 
 use crate::{
     clients::NAME,
-    common::front::Front,
+    common::{
+        ca::{Ca, Kind},
+        folder::Folder,
+        front::Front,
+        peer::{Bytes, Peer},
+    },
     mailroom::{Slot, Way, enter},
     scripted::{Arrived, Booth, GREETING, OFFER},
     smtp::{CLIENT, ask, ehlo, envelope, expect, reply, say, to_data},
@@ -38,7 +43,7 @@ fn at_the_greeting() {
     }
 }
 
-fn refused<S: crate::common::peer::Bytes>(mut peer: crate::common::peer::Peer<S>) {
+fn refused<S: Bytes>(mut peer: Peer<S>) {
     say(&mut peer, "RCPT TO:<alice@example.org>", "503");
     say(&mut peer, "NOOP", "503");
     say(&mut peer, "QUIT", "221");
@@ -100,13 +105,17 @@ fn when_there_is_none() {
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
     drop(held);
+    let folder = Folder::new();
+    Ca::new("Test").leaf(&[NAME], Kind::Ecdsa).certbot(&folder.path().join(NAME));
     let front = Front::start(&format!(
         "hostname: {NAME}
+certificates: [{}]
 backends:
   nobody: {{ address: \"127.0.0.1:{port}\" }}
 listeners:
   - {{ bind: \"127.0.0.1:0\", protocol: smtp, tls: starttls-optional, backend: nobody }}
-"
+",
+        folder.path().display()
     ));
     let mut peer = call(front.port(0), CLIENT);
     let heard = peer.rest();

@@ -2,8 +2,11 @@
 
 use std::io::Read as _;
 
+use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
+
 use crate::{
     clients::NAME,
+    common::peer::{Bytes, Peer},
     mailroom::{Mailroom, Slot, Way, enter, upgrade},
     scripted::{Booth, OFFER},
     smtp::{CLIENT, ask, ehlo, envelope, expect, log_in, message, reply, say},
@@ -146,16 +149,13 @@ fn also_after_mail_in_clear() {
 }
 
 /// Begins TLS on what was a session in clear.
-fn unboxed(
-    mut peer: crate::common::peer::Peer<Box<dyn crate::common::peer::Bytes>>,
-    slot: &Slot<'_>,
-) -> crate::common::peer::Peer<impl crate::common::peer::Bytes> {
-    let name = rustls::pki_types::ServerName::try_from(NAME).expect("a name");
-    let mut tls = rustls::ClientConnection::new(trust(slot.root), name).expect("a client");
+fn unboxed(mut peer: Peer<Box<dyn Bytes>>, slot: &Slot<'_>) -> Peer<impl Bytes> {
+    let name = ServerName::try_from(NAME).expect("a name");
+    let mut tls = ClientConnection::new(trust(slot.root), name).expect("a client");
     while tls.is_handshaking() {
         tls.complete_io(&mut peer.0).expect("the handshake succeeds");
     }
-    crate::common::peer::Peer(rustls::StreamOwned::new(tls, peer.0))
+    Peer(StreamOwned::new(tls, peer.0))
 }
 
 /// S5: on 587 there is nothing else before it, for good and bad commands alike.
