@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write,
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::Arc,
 };
 
@@ -182,17 +182,30 @@ pub(crate) fn showcerts(door: &Door<'_>, host: &str, name: Option<&str>, more: &
 }
 
 /// Runs it to its end, and returns what it printed; its failure is the test's.
-fn output(mut command: Command, package: &str) -> Vec<u8> {
+pub(crate) fn output(command: Command, package: &str) -> Vec<u8> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let (printed, process, status) = run(command, package);
+    assert!(status.success(), "{program}: {status}\n{}", process.said());
+    printed
+}
+
+/// Runs it to its end, and returns what it printed and how it ended.
+pub(crate) fn spoken(command: Command, package: &str) -> (Vec<u8>, ExitStatus) {
+    let (printed, _, status) = run(command, package);
+    (printed, status)
+}
+
+fn run(mut command: Command, package: &str) -> (Vec<u8>, Process, ExitStatus) {
     command.stdin(Stdio::null());
     let program = command.get_program().to_string_lossy().into_owned();
     let mut process = Process::spawn(&mut command, package);
-    let printed = process.out.end(PATIENCE);
-    let status = match &printed {
-        Ok(_) => process.child.wait().expect("our own child"),
+    match process.out.end(PATIENCE) {
+        Ok(printed) => {
+            let status = process.child.wait().expect("our own child");
+            (printed, process, status)
+        }
         Err(_) => panic!("{program} is still running\n{}", process.said()),
-    };
-    assert!(status.success(), "{program}: {status}\n{}", process.said());
-    printed.expect("looked at above")
+    }
 }
 
 struct Process {
@@ -235,16 +248,16 @@ pub(crate) struct Talk {
 impl Talk {
     /// Through `openssl s_client`, coming from `source`.
     pub(crate) fn openssl(door: &Door<'_>, source: &str) -> Self {
+        Self::openssl_at(door.port, door.root, door.starttls(), source)
+    }
+
+    /// The same, to any port, with an upgrade of this name.
+    pub(crate) fn openssl_at(port: u16, root: &Path, starttls: Option<&str>, source: &str) -> Self {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-verify_return_error", "-no-CApath", "-no-CAstore"]);
-        command.args([
-            "-connect",
-            &format!("127.0.0.1:{}", door.port),
-            "-bind",
-            &format!("{source}:0"),
-        ]);
-        command.args(["-servername", NAME, "-verify_hostname", NAME, "-CAfile"]).arg(door.root);
-        if let Some(starttls) = door.starttls() {
+        command.args(["-connect", &format!("127.0.0.1:{port}"), "-bind", &format!("{source}:0")]);
+        command.args(["-servername", NAME, "-verify_hostname", NAME, "-CAfile"]).arg(root);
+        if let Some(starttls) = starttls {
             command.args(["-starttls", starttls]);
         }
         Self::start(&mut command, "openssl")
@@ -252,6 +265,11 @@ impl Talk {
 
     /// Through gnutls-cli; what it has to say about the connection itself goes to /dev/null.
     pub(crate) fn gnutls(door: &Door<'_>) -> Self {
+        Self::gnutls_at(door.port, door.root, door.starttls())
+    }
+
+    /// The same, to any port, with an upgrade of this name.
+    pub(crate) fn gnutls_at(port: u16, root: &Path, starttls: Option<&str>) -> Self {
         let mut command = Command::new("gnutls-cli");
         command.args([
             "--logfile",
@@ -262,8 +280,8 @@ impl Talk {
             NAME,
             "--x509cafile",
         ]);
-        command.arg(door.root).args(["--port", &door.port.to_string()]);
-        if let Some(starttls) = door.starttls() {
+        command.arg(root).args(["--port", &port.to_string()]);
+        if let Some(starttls) = starttls {
             command.arg(format!("--starttls-proto={starttls}"));
         }
         command.arg("127.0.0.1");

@@ -9,7 +9,7 @@ use std::{
         fs::{MetadataExt, PermissionsExt, chown},
         net::UnixStream,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
@@ -184,6 +184,11 @@ impl Dovecot {
         say(b"DATA\r\n", "354");
         say(&body, "250");
         say(b"QUIT\r\n", "221");
+    }
+
+    /// Where its sockets are, in `run`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// How long its log is by now: a mark to wait from.

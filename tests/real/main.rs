@@ -1,4 +1,4 @@
-//! The front between real components: Dovecot behind it, the clients that people use before it.
+//! The front between real components: Dovecot and Postfix behind it, the clients that people use before it.
 //!
 //! Missing programs fail the test that needs them, and the failure says which Debian package to install.
 #![expect(
@@ -14,6 +14,12 @@ mod common;
 mod dialogue;
 mod dovecot;
 mod harness;
+mod mailroom;
+mod postfix;
+mod postfix_harness;
+mod scripted;
+mod senders;
+mod smtp;
 mod stage;
 mod tap;
 
@@ -23,9 +29,18 @@ mod a_script_is_kept;
 mod capabilities_are_the_backends_own;
 mod compression_passes;
 mod idle_flows_both_ways;
+mod mail_comes_in_on_every_port;
 mod mail_is_not_touched;
+mod nobody_sends_mail_as_the_front;
+mod nobody_smuggles_mail;
 mod nobody_speaks_as_the_front;
 mod passwords_are_the_backends_affair;
+mod postfix_sees_the_client;
+mod smtp_backends_keep_their_words;
+mod smtp_in_clear_goes_on;
+mod smtp_octets_are_not_touched;
+mod smtp_offers_are_the_backends_own;
+mod smtp_tls_begins_by_the_book;
 mod the_backend_sees_the_client;
 mod the_certificate_fits_the_client;
 mod the_chain_is_whole_on_every_port;
