@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     identity::Identity,
@@ -24,7 +24,7 @@ use crate::{
 
 pub use dial::{dial, keep_alive};
 pub use memory::Memory;
-pub use probe::watch;
+pub use probe::keep_probing;
 
 /// So many failures in a row, and a backend is down. Real dials count, too.
 const FAILURES_TO_GO_DOWN: u32 = 3;
@@ -55,6 +55,8 @@ pub struct Backend {
     /// Nobody listens there, and nobody ever has.
     absent: AtomicBool,
     wake: Notify,
+    /// Whether anything is known of it, good or bad.
+    met: watch::Sender<bool>,
 }
 
 impl Backend {
@@ -62,6 +64,7 @@ impl Backend {
     #[must_use]
     pub fn new(key: Key, learned: Option<Learned>) -> Self {
         Self {
+            met: watch::Sender::new(learned.is_some()),
             key,
             learned: ArcSwapOption::new(learned.map(Arc::new)),
             failures: AtomicU32::new(0),
@@ -80,6 +83,12 @@ impl Backend {
     #[must_use]
     pub fn learned(&self) -> Option<Arc<Learned>> {
         self.learned.load_full()
+    }
+
+    /// Waits until something is known of it, good or bad.
+    pub async fn met(&self) {
+        // The sender is ours, so there is no error to be had.
+        let _ = self.met.subscribe().wait_for(|met| *met).await;
     }
 
     /// Whether it may be counted on.

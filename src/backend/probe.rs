@@ -24,15 +24,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// How long a probe waits for the good-bye to be answered.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// Probes a backend for as long as it is configured. `first` is told when the first probe is over.
-pub async fn watch(
-    host: String,
-    backend: Arc<Backend>,
-    timeouts: Timeouts,
-    memory: Memory,
-    first: tokio::sync::oneshot::Sender<()>,
-) {
-    let mut first = Some(first);
+/// Probes a backend for as long as it is configured, under this name of ours.
+pub async fn keep_probing(backend: Arc<Backend>, host: String, timeouts: Timeouts, memory: Memory) {
     let mut wait = BACKOFF.0;
     loop {
         match probe(&backend, &host, &timeouts).await {
@@ -47,10 +40,7 @@ pub async fn watch(
                 backend.failed(&why);
             }
         }
-        if let Some(first) = first.take() {
-            // Nobody waits any more if the start was given up.
-            let _ = first.send(());
-        }
+        backend.met.send_replace(true);
         tokio::select! {
             () = sleep(wait) => {}
             // A client waits; but a thousand clients must not make a thousand probes.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, task::AbortHandle, time::timeout};
+use tokio::{task::AbortHandle, time::timeout};
 
 use crate::{
     backend::{self, Backend, Key, Memory},
@@ -39,45 +39,36 @@ pub(super) fn key(listener: &Listener) -> Key {
 }
 
 impl Backends {
-    /// Begins to probe the backends of a configuration that are new, and waits a while until
-    /// something is known of them.
+    /// Waits a while until something is known of each backend of this configuration. Those that are
+    /// new are probed from now on.
     pub(super) async fn meet(&self, config: &Config) {
-        let known: Vec<_> =
-            config.listeners.iter().filter_map(|l| self.get(&key(l), config).1).collect();
+        let backends: Vec<_> = config.listeners.iter().map(|l| self.get(&key(l), config)).collect();
         let all = async {
-            for first in known {
-                // An error means that the probe was given up, and so is the wait for it.
-                let _ = first.await;
+            for backend in backends {
+                backend.met().await;
             }
         };
         // Whoever comes before more is known is told to come back.
         let _ = timeout(FIRST_PROBES, all).await;
     }
 
-    /// The backend with this key; a new one is probed from now on. The receiver, if there is one,
-    /// is told when something is known of it.
-    pub(super) fn get(
-        &self,
-        key: &Key,
-        config: &Config,
-    ) -> (Arc<Backend>, Option<oneshot::Receiver<()>>) {
+    /// The backend with this key. A new one is probed from now on.
+    pub(super) fn get(&self, key: &Key, config: &Config) -> Arc<Backend> {
         let manner = (config.hostname.clone(), config.timeouts);
         let memory = Memory::new(config.state_dir.join("learned"));
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(probed) = all.get_mut(key) {
             if probed.manner != manner {
                 probed.probe.abort();
-                (probed.probe, _) = probe(&probed.backend, &manner, memory);
+                probed.probe = probe(&probed.backend, &manner, memory);
                 probed.manner = manner;
             }
-            return (probed.backend.clone(), None);
+            return probed.backend.clone();
         }
-        let learned = memory.recall(key);
-        let is_known = learned.is_some();
-        let backend = Arc::new(Backend::new(key.clone(), learned));
-        let (probe, first) = probe(&backend, &manner, memory);
+        let backend = Arc::new(Backend::new(key.clone(), memory.recall(key)));
+        let probe = probe(&backend, &manner, memory);
         all.insert(key.clone(), Probed { backend: backend.clone(), probe, manner });
-        (backend, (!is_known).then_some(first))
+        backend
     }
 
     /// Forgets the backends that this configuration does not have. Their sessions keep them as long
@@ -95,12 +86,7 @@ impl Backends {
     }
 }
 
-fn probe(
-    backend: &Arc<Backend>,
-    manner: &(String, Timeouts),
-    memory: Memory,
-) -> (AbortHandle, oneshot::Receiver<()>) {
-    let (told, first) = oneshot::channel();
-    let probing = backend::watch(manner.0.clone(), backend.clone(), manner.1, memory, told);
-    (tokio::spawn(probing).abort_handle(), first)
+fn probe(backend: &Arc<Backend>, manner: &(String, Timeouts), memory: Memory) -> AbortHandle {
+    let probing = backend::keep_probing(backend.clone(), manner.0.clone(), manner.1, memory);
+    tokio::spawn(probing).abort_handle()
 }

@@ -99,7 +99,7 @@ impl Service {
                 unknown_name: listener.unknown_name,
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
-                backend: self.backends.get(&key(listener), config).0,
+                backend: self.backends.get(&key(listener), config),
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,

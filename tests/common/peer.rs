@@ -107,6 +107,11 @@ impl Peer<TcpStream> {
         self.0.shutdown(Shutdown::Write).expect("open");
     }
 
+    /// Reads one PROXY v2 header: whether it is the front's own, and not a client's (section 2.2: LOCAL).
+    pub fn is_health_check(&mut self) -> bool {
+        self.proxy_v2()[12] == 0x20
+    }
+
     /// Reads one PROXY v2 header and returns it whole.
     pub fn proxy_v2(&mut self) -> Vec<u8> {
         let mut header = vec![0; 16];

@@ -26,7 +26,9 @@ const ENDLESS: &str = "timeouts: { pre_login: 1h, idle: 1h, closing: 1h }";
 fn handed_over() -> (Backend, mpsc::Receiver<Peer<TcpStream>>) {
     let (hand, taken) = mpsc::channel();
     let backend = Backend::script(move |mut peer| {
-        peer.proxy_v2();
+        if peer.is_health_check() {
+            return;
+        }
         // The test may have gone with all that it wanted to know.
         let _ = hand.send(peer);
     });
