@@ -163,10 +163,10 @@ pub enum Refused {
 impl Refused {
     /// `words`: the backend's own. `None`: they are the last that is said.
     #[must_use]
-    pub fn new(protocol: Protocol, words: &[u8]) -> Option<Self> {
+    pub fn new(protocol: Protocol, words: &[u8], greeted: bool) -> Option<Self> {
         match protocol {
             Protocol::Smtp | Protocol::Submission => {
-                Some(Self::Smtp(smtp::Refused::new(words.to_vec())))
+                Some(Self::Smtp(smtp::Refused::new(words.to_vec(), greeted)))
             }
             Protocol::Http | Protocol::Imap | Protocol::Pop3 | Protocol::Raw | Protocol::Sieve => {
                 None

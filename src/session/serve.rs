@@ -302,7 +302,7 @@ impl<F: FnOnce()> Session<'_, F> {
     /// to say good-bye as its protocol grants.
     async fn refused(&self, client: &mut Client, inbox: &mut Inbox, words: Vec<u8>) {
         let mut words = words;
-        if let Some(mut refused) = Refused::new(self.policy.protocol, &words) {
+        if let Some(mut refused) = Refused::new(self.policy.protocol, &words, self.greeted) {
             words.clear();
             let talk = converse(client, &mut refused, inbox, self.policy.line);
             // However it goes on from here, the session is over.

@@ -8,6 +8,15 @@ pub(super) fn parse(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (verb.to_ascii_uppercase(), parameters.trim_ascii())
 }
 
+/// Whether every server will read the same command here. Postfix skips blanks of any kind before
+/// a verb and takes any for the one behind it.
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    let (verb, _) = word(text);
+    !verb.is_empty()
+        && verb.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+        && !text.iter().any(u8::is_ascii_control)
+}
+
 /// Whether this verb speaks in the name of somebody that the backend trusts, or turns the session
 /// round (RFC 2645, RFC 821): no client's business.
 pub(super) fn is_trust(verb: &[u8]) -> bool {

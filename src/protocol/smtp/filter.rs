@@ -8,16 +8,16 @@
 use std::collections::VecDeque;
 
 use super::{
-    BEGIN_TLS, NO_PARAMETERS, NOT_IMPLEMENTED, STARTTLS_FIRST,
+    BEGIN_TLS, NO_COMMAND, NO_PARAMETERS, NOT_IMPLEMENTED, STARTTLS_FIRST,
     body::{Found as BodyFound, Scanner},
     capability,
-    command::{chunk, is_trust, parse},
+    command::{chunk, is_plain, is_trust, parse},
     reply::{Found, Reply, push, reply},
 };
 use crate::{
     protocol::{
         Offer, Out, Refusal, Side, Verdict,
-        line::{Line, line},
+        line::{Line, is_foreign, line},
         seam,
     },
     values::BareNewline,
@@ -68,6 +68,7 @@ enum Sent {
     Mail,
     Other,
     Reset,
+    Unknown,
 }
 
 impl Filter {
@@ -100,6 +101,9 @@ impl Filter {
                 return (taken, Verdict::Pass);
             }
             Client::Command | Client::Credential => {}
+        }
+        if matches!(self.client, Client::Command) && is_foreign(input) {
+            return (0, Verdict::End(Refusal::Unframeable));
         }
         let Some(line) = line(input) else { return (0, Verdict::Read) };
         if matches!(self.client, Client::Credential) {
@@ -141,10 +145,8 @@ impl Filter {
     fn command(&mut self, line: Line<'_>) -> Judged {
         let (verb, parameters) = parse(line.text);
         // What two servers could read in two ways, no server gets to read.
-        if memchr::memchr2(b'\r', 0, line.text).is_some() {
-            return Judged::Answer(
-                b"500 5.5.2 Commands end in CRLF and hold no control characters\r\n",
-            );
+        if !is_plain(line.text) {
+            return Judged::Answer(NO_COMMAND);
         }
         let sent = match verb.as_slice() {
             verb if is_trust(verb) => return Judged::Answer(NOT_IMPLEMENTED),
@@ -164,11 +166,13 @@ impl Filter {
             b"HELO" | b"RSET" => Sent::Reset,
             b"MAIL" => Sent::Mail,
             b"BDAT" => return self.chunk(line, parameters),
-            _ => Sent::Other,
+            b"ETRN" | b"EXPN" | b"HELP" | b"NOOP" | b"QUIT" | b"RCPT" | b"VRFY" => Sent::Other,
+            // What follows a verb that we do not know may be no command, so that it is waited for.
+            _ => Sent::Unknown,
         };
         self.in_transaction |= sent == Sent::Mail;
         self.in_flight.push_back(sent);
-        if matches!(sent, Sent::Auth | Sent::Data | Sent::Ehlo) {
+        if matches!(sent, Sent::Auth | Sent::Data | Sent::Ehlo | Sent::Unknown) {
             self.client = Client::Wait;
         }
         Judged::send(line)
@@ -221,6 +225,8 @@ impl Filter {
             Sent::Data if reply.code == 354 => {
                 client = Some(Client::Body(Box::new(Scanner::new(self.bare_newline))));
             }
+            // The client's answer would be neither a command nor data that we know of.
+            _ if reply.code / 100 == 3 => return Verdict::End(Refusal::BackendGarbage),
             Sent::Ehlo if reply.is_positive() => {
                 self.in_transaction = false;
                 self.pipelining = capability::has(&reply.lines[1..], "PIPELINING");
@@ -360,9 +366,9 @@ mod tests {
                 Client("DATA\r\nXCLIENT ADDR=1\r\n.\r\n"),
                 ToBackend("DATA\r\n"),
                 Backend("503 no\r\n"),
-                ToClient("503 no\r\n502 5.5.1 Command not implemented\r\n"),
-                // A lone dot is a command that nobody knows.
-                ToBackend(".\r\n"),
+                ToClient(
+                    "503 no\r\n502 5.5.1 Command not implemented\r\n500 5.5.2 This is no command\r\n",
+                ),
             ],
             After::Filtered,
         );
@@ -459,15 +465,44 @@ mod tests {
         );
     }
 
+    /// Postfix skips and takes for a space what others take for a part of the verb.
+    #[test]
+    fn s14_a_verb_is_one_word_for_everybody_or_none() {
+        for command in [
+            " XCLIENT ADDR=1",
+            "\tXCLIENT ADDR=1",
+            "XCLIENT\tADDR=1",
+            "BDAT\t117",
+            " DATA",
+            "",
+            ".",
+        ] {
+            session(
+                pipelining,
+                &[
+                    Client(format!("{command}\r\n").leak()),
+                    ToClient("500 5.5.2 This is no command\r\n"),
+                ],
+                After::Filtered,
+            );
+        }
+    }
+
+    #[test]
+    fn a_question_that_nobody_asked_for_ends_the_session() {
+        session(
+            pipelining,
+            &[Client("XODD\r\nBDAT 26\r\n"), ToBackend("XODD\r\n"), Backend("334 Go on\r\n")],
+            After::Ended(Refusal::BackendGarbage),
+        );
+    }
+
     #[test]
     fn a_bare_lf_behind_a_command_is_made_a_line_end_for_everybody() {
         session(inside_tls, &[Client("NOOP\n"), ToBackend("NOOP\r\n")], After::Filtered);
         session(
             inside_tls,
-            &[
-                Client("NOOP\rQUIT\r\n"),
-                ToClient("500 5.5.2 Commands end in CRLF and hold no control characters\r\n"),
-            ],
+            &[Client("NOOP\rQUIT\r\n"), ToClient("500 5.5.2 This is no command\r\n")],
             After::Filtered,
         );
     }

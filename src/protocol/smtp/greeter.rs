@@ -1,13 +1,13 @@
 //! Speaks with a client before TLS.
 
 use super::{
-    BEGIN_TLS, NO_PARAMETERS, NOT_IMPLEMENTED, STARTTLS_FIRST, capability,
-    command::{is_trust, name, parse},
+    BEGIN_TLS, NO_COMMAND, NO_PARAMETERS, NOT_IMPLEMENTED, STARTTLS_FIRST, capability,
+    command::{is_plain, is_trust, name, parse},
     reply,
 };
 use crate::protocol::{
-    Dialogue, Greeted, Learned, Next, Offer,
-    line::{line, timeless},
+    Dialogue, Greeted, Learned, Next, Offer, Refusal,
+    line::{is_foreign, line, timeless},
     seam::Errors,
 };
 
@@ -61,9 +61,13 @@ impl Dialogue for Greeter<'_> {
     }
 
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Greeted>) {
+        if is_foreign(input) {
+            return (0, Next::End(Greeted::Refused(Refusal::Unframeable)));
+        }
         let Some(line) = line(input) else { return (0, Next::Read) };
         let (verb, parameters) = parse(line.text);
         let next = match verb.as_slice() {
+            _ if !is_plain(line.text) => self.errors.answer(NO_COMMAND, out),
             b"EHLO" | b"HELO" => self.hello(&verb, parameters, out),
             b"NOOP" => Self::say("250 2.0.0 Ok\r\n", out),
             b"RSET" => Self::say("250 2.0.0 Ok\r\n", out),

@@ -7,15 +7,19 @@ use crate::protocol::{Dialogue, Next, line::line, seam::MOST_ERRORS};
 /// Says the backend's refusal, and then no more than that it has been said.
 #[derive(Debug)]
 pub struct Refused {
+    /// Not said yet.
     words: Vec<u8>,
+    /// They answer a command; otherwise they are the greeting.
+    greeted: bool,
     errors: u8,
 }
 
 impl Refused {
-    /// `words`: the backend's own, which answer the client's pending command, or greet it.
+    /// `words`: the backend's own. They answer the client's command, or greet it, if it has not been
+    /// `greeted`.
     #[must_use]
-    pub fn new(words: Vec<u8>) -> Self {
-        Self { words, errors: 0 }
+    pub fn new(words: Vec<u8>, greeted: bool) -> Self {
+        Self { words, greeted, errors: 0 }
     }
 }
 
@@ -23,7 +27,10 @@ impl Dialogue for Refused {
     type End = ();
 
     fn start(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.words);
+        // RFC 3207 §4.2: a client that was greeted hears the answer to its command, and nothing before.
+        if !self.greeted {
+            out.append(&mut self.words);
+        }
     }
 
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<()>) {
@@ -31,6 +38,10 @@ impl Dialogue for Refused {
         if parse(line.text).0 == b"QUIT" {
             out.extend_from_slice(b"221 2.0.0 Bye\r\n");
             return (line.taken, Next::End(()));
+        }
+        if !self.words.is_empty() {
+            out.append(&mut self.words);
+            return (line.taken, Next::Read);
         }
         out.extend_from_slice(b"503 5.5.1 The session was refused\r\n");
         self.errors += 1;
@@ -46,11 +57,26 @@ mod tests {
     #[test]
     fn only_quit_is_left() {
         dialogue(
-            || Refused::new(b"554 5.7.1 no\r\n".to_vec()),
+            || Refused::new(b"554 5.7.1 no\r\n".to_vec(), false),
             &[
                 Talk::Front("554 5.7.1 no\r\n"),
                 Talk::Peer("MAIL FROM:<a@b>\r\nquit\r\n"),
                 Talk::Front("503 5.5.1 The session was refused\r\n221 2.0.0 Bye\r\n"),
+            ],
+            &(),
+            b"",
+        );
+    }
+
+    #[test]
+    fn s10_s27_a_client_that_was_greeted_hears_them_as_the_answer_to_its_command() {
+        dialogue(
+            || Refused::new(b"554 5.7.1 no\r\n".to_vec(), true),
+            &[
+                Talk::Peer("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nQUIT\r\n"),
+                Talk::Front(
+                    "554 5.7.1 no\r\n503 5.5.1 The session was refused\r\n221 2.0.0 Bye\r\n",
+                ),
             ],
             &(),
             b"",
