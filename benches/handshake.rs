@@ -129,11 +129,13 @@ fn dialogues(criterion: &mut Criterion) {
     let imap = capabilities(&["IMAP4rev1", "LITERAL+", "IDLE", "AUTH=PLAIN", "AUTH=LOGIN"]);
     let pop3 =
         capabilities(&["TOP", "UIDL", "RESP-CODES", "PIPELINING", "USER", "SASL PLAIN LOGIN"]);
-    let sieve = capabilities(&["\"SIEVE\" \"fileinto reject\"", "\"SASL\" \"PLAIN LOGIN\""]);
+    let sieve = capabilities(&["SIEVE fileinto reject", "SASL PLAIN LOGIN"]);
+    let smtp = capabilities(&["PIPELINING", "SIZE 10240000", "8BITMIME", "AUTH PLAIN LOGIN"]);
     for (protocol, capabilities, said) in [
         (Protocol::Imap, imap, "1 CAPABILITY\r\n2 STARTTLS\r\n"),
         (Protocol::Pop3, pop3, "CAPA\r\nSTLS\r\n"),
         (Protocol::Sieve, sieve, "CAPABILITY\r\nSTARTTLS\r\n"),
+        (Protocol::Smtp, smtp, "EHLO client.example.org\r\nSTARTTLS\r\n"),
     ] {
         let learned = Learned { banner: "ready".to_owned(), capabilities };
         criterion.bench_function(&format!("dialogue, {}", protocol.name()), |b| {

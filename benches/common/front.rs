@@ -20,7 +20,10 @@ const TICK: Duration = Duration::from_millis(10);
 /// A process that clients connect to. It ends with this.
 pub struct Front {
     child: Child,
+    /// Its first listener.
     pub address: SocketAddr,
+    /// All of them, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
 }
 
 impl Front {
@@ -32,13 +35,21 @@ impl Front {
         config: &Path,
         core: Option<usize>,
     ) -> Self {
-        let (folder, state) = (certificates.display(), config.with_extension("state"));
         let text = format!(
-            "hostname: {}\nstate_dir: {}\ncertificates: [{folder}]\nbackends: {{ mail: {{ address: \"{backend}\" }} }}\n\
-             listeners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit, backend: mail }}\n\
-             log: json info\n",
+            "certificates: [{}]\nbackends: {{ mail: {{ address: \"{backend}\" }} }}\n\
+             listeners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit, backend: mail }}\n",
+            certificates.display(),
+        );
+        Self::configured(&text, config, core)
+    }
+
+    /// The release binary with this configuration, which is written to `config`.
+    pub fn configured(text: &str, config: &Path, core: Option<usize>) -> Self {
+        let state = config.with_extension("state");
+        let text = format!(
+            "{text}hostname: {}\nstate_dir: {}\nlog: json info\n",
             super::NAME,
-            state.display(),
+            state.display()
         );
         fs::write(config, text).expect("the configuration can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
@@ -49,12 +60,13 @@ impl Front {
         };
         let mut child = child.expect("the binary runs");
         let log = child.stderr.take().expect("a pipe");
-        Self { child, address: until_ready(log) }
+        let addresses = until_ready(log);
+        Self { child, address: *addresses.first().expect("the front listens"), addresses }
     }
 
     /// Any other process that listens there, or is about to.
     pub fn other(child: Child, address: SocketAddr) -> Self {
-        Self { child, address }
+        Self { child, address, addresses: vec![address] }
     }
 
     /// The processor time that it has taken, in user mode and in the kernel: fields 14 and 15 of
@@ -88,20 +100,21 @@ impl Drop for Front {
 
 /// Reads the log until clients can come, and says where to. The rest is read by a thread, so that
 /// the front is never kept waiting.
-fn until_ready(log: ChildStderr) -> SocketAddr {
-    let (mut log, mut line, mut address) = (BufReader::new(log), String::new(), None);
+fn until_ready(log: ChildStderr) -> Vec<SocketAddr> {
+    let (mut log, mut line, mut addresses) = (BufReader::new(log), String::new(), Vec::new());
     loop {
         line.clear();
         assert_ne!(log.read_line(&mut line).expect("its log"), 0, "the front does not start");
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
         match said["message"].as_str() {
-            Some("listening") => address = said["address"].as_str().and_then(|a| a.parse().ok()),
+            Some("listening") => addresses
+                .extend(said["address"].as_str().and_then(|a| a.parse::<SocketAddr>().ok())),
             Some("ready") => break,
             _ => {}
         }
     }
     drain(log);
-    address.expect("the front listens")
+    addresses
 }
 
 /// Reads and forgets.

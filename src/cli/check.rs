@@ -8,14 +8,14 @@ use std::{
 
 use crate::{
     certs::Severity,
-    config::Config,
+    config::{Config, Listener},
     daemon::{self, Unfit},
 };
 
-pub(super) fn check(offline: bool, files: &[PathBuf]) -> ExitCode {
+pub(super) fn check(offline: bool, explain: bool, files: &[PathBuf]) -> ExitCode {
     let mut fine = true;
     for file in files {
-        let checked = if offline { syntax(file) } else { all(file) };
+        let checked = if offline { syntax(file, explain) } else { all(file, explain) };
         let lines = match checked {
             Ok(mut lines) => {
                 lines.push(format!("{}: fine", file.display()));
@@ -34,24 +34,39 @@ pub(super) fn check(offline: bool, files: &[PathBuf]) -> ExitCode {
 }
 
 /// What is worth a word of a file that makes sense.
-fn syntax(file: &Path) -> Result<Vec<String>, Unfit> {
+fn syntax(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
     let config = Config::read(file)
         .map_err(|p| Unfit(p.to_string().lines().map(str::to_owned).collect()))?;
-    Ok(warnings(file, &config))
+    Ok(remarks(file, &config, explain))
 }
 
 /// The same, with its certificates. One that cannot be served is an error here: nothing is served
 /// in its place yet.
-fn all(file: &Path) -> Result<Vec<String>, Unfit> {
+fn all(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
     let loaded = daemon::load(file, None)?;
-    let mut lines = warnings(file, &loaded.config);
+    let mut lines = remarks(file, &loaded.config, explain);
     lines.extend(loaded.store.findings.iter().map(ToString::to_string));
     let is_broken = loaded.store.findings.iter().any(|f| f.severity == Severity::Error);
     if is_broken { Err(Unfit(lines)) } else { Ok(lines) }
 }
 
-fn warnings(file: &Path, config: &Config) -> Vec<String> {
-    config.warnings.iter().map(|w| format!("{}: warning: {w}", file.display())).collect()
+fn remarks(file: &Path, config: &Config, explain: bool) -> Vec<String> {
+    let warnings = config.warnings.iter().map(|w| format!("{}: warning: {w}", file.display()));
+    let listeners = config.listeners.iter().filter(|_| explain).map(effective);
+    listeners.chain(warnings).collect()
+}
+
+/// A listener with everything that its lines left out.
+fn effective(listener: &Listener) -> String {
+    let bind: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
+    format!(
+        "{:<30} {:<10} {:<17} -> {} ({})",
+        bind.join(" "),
+        listener.protocol.name(),
+        listener.tls.to_string(),
+        listener.target,
+        listener.identity,
+    )
 }
 
 fn say(lines: &[String]) -> io::Result<()> {

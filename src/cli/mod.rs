@@ -34,6 +34,9 @@ enum Command {
         /// Look at the files alone, not at certificates.
         #[arg(long)]
         offline: bool,
+        /// Print the listeners with everything that was left out.
+        #[arg(long)]
+        explain: bool,
         /// The configurations.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -58,7 +61,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
-        Command::Check { offline, files } => check::check(offline, &files),
+        Command::Check { offline, explain, files } => check::check(offline, explain, &files),
         Command::Demo { port_offset } => demo::demo(port_offset),
     }
 }

@@ -18,6 +18,15 @@ pub enum Identity {
     ProxyV2,
 }
 
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::ProxyV2 => "proxy-v2",
+        })
+    }
+}
+
 /// A session's name, the same in our log and in the backend's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub u128);

@@ -57,3 +57,26 @@ fn a_missing_file_is_named() {
     assert!(said.contains("there-is-none.yaml: it cannot be read: No such file"), "{said}");
     assert_eq!(output.status.code(), Some(78));
 }
+
+/// The two lines that are enough, with everything that they leave out.
+#[test]
+fn two_lines_are_the_ten_standard_listeners() {
+    let output =
+        vestibule(&["check", "--offline", "--explain"], &top().join("config/minimal.yaml"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let squeezed: Vec<String> =
+        said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let standard = [
+        "0.0.0.0:25 [::]:25 smtp starttls-optional -> 10.0.0.5:25 (proxy-v2)",
+        "0.0.0.0:587 [::]:587 submission starttls -> 10.0.0.5:587 (proxy-v2)",
+        "0.0.0.0:465 [::]:465 submission implicit -> 10.0.0.5:587 (proxy-v2)",
+        "0.0.0.0:143 [::]:143 imap starttls -> 10.0.0.5:143 (proxy-v2)",
+        "0.0.0.0:993 [::]:993 imap implicit -> 10.0.0.5:143 (proxy-v2)",
+        "0.0.0.0:110 [::]:110 pop3 starttls -> 10.0.0.5:110 (proxy-v2)",
+        "0.0.0.0:995 [::]:995 pop3 implicit -> 10.0.0.5:110 (proxy-v2)",
+        "0.0.0.0:4190 [::]:4190 sieve starttls -> 10.0.0.5:4190 (proxy-v2)",
+        "0.0.0.0:80 [::]:80 http none -> 10.0.0.5:80 (none)",
+        "0.0.0.0:443 [::]:443 http implicit -> 10.0.0.5:80 (none)",
+    ];
+    assert_eq!(squeezed[..standard.len()], standard, "{said}");
+}

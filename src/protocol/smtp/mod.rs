@@ -11,7 +11,7 @@ mod prober;
 mod refused;
 mod reply;
 
-pub use body::Scanner;
+pub use body::{Found, Scanner};
 pub use filter::Filter;
 pub use greeter::Greeter;
 pub use opening::Opening;
