@@ -5,7 +5,7 @@
 //! for the other smuggles the next one in. So a dot that is alone on its line by any reading must
 //! be so by the strict one.
 
-use memchr::{memchr, memchr2_iter};
+use memchr::{memchr_iter, memmem};
 
 use crate::values::BareNewline;
 
@@ -64,37 +64,51 @@ impl Scanner {
 
     /// The first dot that is alone on its line.
     fn lone_dot(&self, input: &[u8]) -> Found {
-        let mut from = 0;
-        while let Some(at) = memchr(b'.', &input[from..]).map(|at| from + at) {
-            let before = if at == 0 { self.before } else { ending(&input[..at], self.before) };
-            let after = &input[at + 1..];
-            if before != Before::Text {
-                match (before, after, self.policy) {
-                    // How the line ends is not known yet.
-                    (_, [] | [b'\r'], _) => return Found::More(at),
-                    (Before::CrLf, [b'\r', b'\n', ..], _) => return Found::End(at + 3),
-                    (_, [b'\r' | b'\n', ..], BareNewline::Reject | BareNewline::StrictEod) => {
-                        return Found::Bare(at);
-                    }
-                    _ => {}
-                }
-            }
-            from = at + 1;
+        let first = input.first().filter(|b| **b == b'.' && self.before != Before::Text);
+        if let Some(found) = first.and_then(|_| self.at_dot(input, 0)) {
+            return found;
         }
+        // Of the dots, only those at the beginning of a line are looked at: a message may be made of dots.
+        let behind_lf = memmem::find_iter(input, b"\n.").find_map(|at| self.at_dot(input, at + 1));
+        let upto = behind_lf.map_or(input.len(), Found::taken);
+        let behind_cr =
+            memmem::find_iter(&input[..upto], b"\r.").find_map(|at| self.at_dot(input, at + 1));
         // A CR at the very end may be half of a line end.
-        Found::More(input.len() - usize::from(input.last() == Some(&b'\r')))
+        let all = Found::More(input.len() - usize::from(input.last() == Some(&b'\r')));
+        behind_cr.or(behind_lf).unwrap_or(all)
+    }
+
+    /// What a dot at the beginning of a line means, if anything.
+    fn at_dot(&self, input: &[u8], at: usize) -> Option<Found> {
+        let before = if at == 0 { self.before } else { ending(&input[..at], self.before) };
+        match (before, &input[at + 1..], self.policy) {
+            // How the line ends is not known yet.
+            (_, [] | [b'\r'], _) => Some(Found::More(at)),
+            (Before::CrLf, [b'\r', b'\n', ..], _) => Some(Found::End(at + 3)),
+            (_, [b'\r' | b'\n', ..], BareNewline::Reject | BareNewline::StrictEod) => {
+                Some(Found::Bare(at))
+            }
+            _ => None,
+        }
     }
 
     /// The first CR or LF that stands alone, if it comes before the end of the message.
     fn first_bare(&self, input: &[u8]) -> Option<Found> {
-        let end = match self.lone_dot(input) {
-            Found::More(taken) | Found::End(taken) | Found::Bare(taken) => taken,
-        };
-        let is_bare = |at: &usize| match input[*at] {
-            b'\n' => at.checked_sub(1).is_none_or(|before| input[before] != b'\r'),
-            _ => input.get(at + 1).is_some_and(|after| *after != b'\n'),
-        };
-        memchr2_iter(b'\r', b'\n', &input[..end]).find(is_bare).map(Found::Bare)
+        let message = &input[..self.lone_dot(input).taken()];
+        let is_bare_lf = |at: &usize| at.checked_sub(1).is_none_or(|before| input[before] != b'\r');
+        let is_bare_cr = |at: &usize| input.get(at + 1).is_some_and(|after| *after != b'\n');
+        let lf = memchr_iter(b'\n', message).find(is_bare_lf);
+        let cr = memchr_iter(b'\r', message).find(is_bare_cr);
+        lf.into_iter().chain(cr).min().map(Found::Bare)
+    }
+}
+
+impl Found {
+    /// The octets before it.
+    fn taken(self) -> usize {
+        match self {
+            Self::More(taken) | Self::End(taken) | Self::Bare(taken) => taken,
+        }
     }
 }
 
