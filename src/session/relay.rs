@@ -340,7 +340,9 @@ impl<'a> Machine<'a> {
             }
             return Step::Nothing;
         }
-        let room = if filtered { most - way.inbox.len() } else { usize::MAX };
+        // What the filter takes at once need not fit into the inbox.
+        let queues = filtered && (way.held || !way.inbox.is_empty());
+        let room = if queues { most - way.inbox.len() } else { usize::MAX };
         scratch(|buffer| {
             let room = room.min(buffer.len());
             let mut read = ReadBuf::new(&mut buffer[..room]);
