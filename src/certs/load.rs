@@ -145,6 +145,14 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
         store.findings.extend(findings);
         store.certificates.extend(certificates);
     }
+    for source in sources {
+        let is_silent = store.certificates.iter().all(|c| !c.place.starts_with(source))
+            && store.findings.iter().all(|f| !f.file.starts_with(source));
+        if is_silent {
+            let text = "no certificate with its key is found there";
+            store.findings.push(Finding::warning(source, text));
+        }
+    }
     store
 }
 

@@ -232,10 +232,11 @@ fn in_every_order() {
             let mut client = stage.client().enter(front.address(0));
             let mut backend = taken.recv_timeout(crate::common::front::PATIENCE).unwrap();
             let serve = std::thread::spawn(move || {
-                backend.send("from the backend");
+                // What a reset has overtaken can be neither written nor shut down.
+                let _ = backend.0.write_all(b"from the backend");
                 match backend_way {
                     Way::Close => {
-                        backend.half_close();
+                        let _ = backend.0.shutdown(Shutdown::Write);
                         backend.rest()
                     }
                     Way::Wait => backend.rest(),
@@ -246,7 +247,6 @@ fn in_every_order() {
                     }
                 }
             });
-            // What a reset has overtaken cannot be written.
             let _ = client.0.write_all(b"from the client");
             let mut heard = String::new();
             match client_way {

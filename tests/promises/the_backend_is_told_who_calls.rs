@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::{
     common::{
-        front::Front,
+        front::{Front, PATIENCE},
         mailhost::{Host, TALKS, Talk},
         peer::{Backend, connect},
         proxy::{ALPN, AUTHORITY, Header, SSL, SSL_CIPHER, SSL_VERSION, UNIQUE_ID, tlvs_of},
@@ -226,4 +226,25 @@ fn and_no_client_can_write_it() {
     for header in host.callers() {
         assert_eq!(header.source.ip(), Ipv4Addr::LOCALHOST);
     }
+}
+
+/// X3: the front's own connections are nobody's: LOCAL where nothing is asked, and where something is, a
+/// client from an address of RFC 5737 with TLS, which the backend shows what it shows to such.
+#[test]
+fn and_when_nobody_does() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let raw = Backend::script(move |mut peer| drop(tell.send(peer.proxy_v2())));
+    let (tell, probed) = std::sync::mpsc::channel();
+    let imap = Backend::script(move |mut peer| {
+        let header = Header::first_segment(&mut peer.0);
+        let _ = tell.send(header);
+        Talk::Imap.attend(&mut peer, |_| {});
+    });
+    let stage = Stage::set();
+    let doors = [("raw", "implicit", raw.address), ("imap", "implicit", imap.address)];
+    let _front = stage.front(&doors, "");
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+    let header = probed.recv_timeout(PATIENCE).unwrap();
+    assert!(header.is_probe(), "{header:?}");
+    assert_eq!(ssl(&header).0, 0x01);
 }
