@@ -120,7 +120,7 @@ fn configuration(
         );
     }
     Ok(format!(
-        "hostname: localhost\nstate_dir: {0}/state\ncertificates: [{0}/certificates]\nintermediates: [{0}/ca.pem]\nbackends:\n  demo: {{ address: 127.0.0.1, ports: {{ {1} }} }}\nlisteners:\n{listeners}timeouts: {{ drain: 1s }}\n",
+        "hostname: localhost\nstate_dir: {0}/state\ncertificates: [{0}/certificates]\nintermediates: [{0}/ca.pem]\nbackends:\n  demo: {{ address: 127.0.0.1, ports: {{ {1} }} }}\nlisteners:\n{listeners}timeouts: {{ drain: 1s }}\nlimits: {{ connections: 500 }}\n",
         folder.display(),
         ports.join(", "),
     ))
