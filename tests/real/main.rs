@@ -44,3 +44,4 @@ mod smtp_tls_begins_by_the_book;
 mod the_backend_sees_the_client;
 mod the_certificate_fits_the_client;
 mod the_chain_is_whole_on_every_port;
+mod the_demo_does_what_it_says;
