@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use rustls::pki_types::CertificateDer;
 
-use super::{load::now, x509::Parsed};
+use super::{now, x509::Parsed};
 
 /// No public chain comes near it; a loop of cross-signed authorities would go on for ever.
 const LONGEST: usize = 8;

@@ -8,7 +8,6 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use rustls::{
@@ -21,6 +20,7 @@ use rustls::{
 use super::{
     Finding,
     chain::{self, Missing},
+    now,
     pem::{self, Found},
     x509::Parsed,
 };
@@ -431,11 +431,4 @@ fn key(file: &Path, der: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>,
 
 fn is_pair(key: &dyn SigningKey, leaf: &Parsed) -> bool {
     key.public_key().is_some_and(|spki| spki.as_ref() == leaf.spki)
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }

@@ -1,6 +1,8 @@
 //! What the front knows of certificates: where they lie, which key belongs to which, what chain
 //! leads from each to its root, and which one a client gets.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 mod chain;
 mod finding;
 mod issue;
@@ -13,6 +15,13 @@ pub use finding::{Finding, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Certificate, KeyKind, Store, load};
 pub use set::{CertificateSet, Choice, Reason, Wishes};
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
 
 #[cfg(test)]
 mod tests;

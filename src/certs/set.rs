@@ -9,7 +9,7 @@ use std::{
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, KeyKind, Store, load::now};
+use super::{Certificate, KeyKind, Store, now};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
