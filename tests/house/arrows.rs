@@ -76,7 +76,8 @@ fn rooms() -> Vec<(String, String, String)> {
         (room, name, code)
     };
     let is_test = |name: &str| {
-        ["/tests.rs", "/transcript.rs", "/properties.rs"].iter().any(|t| name.ends_with(t))
+        ["/tests.rs", "/transcript.rs"].iter().any(|t| name.ends_with(t))
+            || name.contains("/properties/")
     };
     let is_room = |(room, name, _): &(String, String, String)| {
         room != "lib" && room != "main" && !is_test(name)

@@ -42,6 +42,9 @@ pub(super) fn name(parameters: &[u8]) -> Option<&[u8]> {
     fit.then_some(name)
 }
 
+/// The largest chunk. Exim counts in 32 bits (so that 4294967301 are 5), and others with a sign.
+const LARGEST_CHUNK: u64 = i32::MAX as u64;
+
 /// How many octets a BDAT command announces, and whether they are the last: RFC 3030 §2, to the
 /// letter.
 pub(super) fn chunk(parameters: &[u8]) -> Option<(u64, bool)> {
@@ -51,9 +54,8 @@ pub(super) fn chunk(parameters: &[u8]) -> Option<(u64, bool)> {
         Some(_) => return None,
         None => (text, false),
     };
-    let digits =
-        !number.is_empty() && number.len() <= 20 && number.bytes().all(|b| b.is_ascii_digit());
-    Some((number.parse().ok().filter(|_| digits)?, last))
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    Some((number.parse().ok().filter(|octets| digits && *octets <= LARGEST_CHUNK)?, last))
 }
 
 #[cfg(test)]
@@ -65,9 +67,18 @@ mod tests {
         assert_eq!(chunk(b"0 LAST"), Some((0, true)));
         assert_eq!(chunk(b"1000 last"), Some((1000, true)));
         assert_eq!(chunk(b"86"), Some((86, false)));
-        for wrong in
-            ["", "LAST", "-1", "+1", "1 2", "1  LAST", "1 LAST x", "0x10", "99999999999999999999"]
-        {
+        for wrong in [
+            "",
+            "LAST",
+            "-1",
+            "+1",
+            "1 2",
+            "1  LAST",
+            "1 LAST x",
+            "0x10",
+            "2147483648",
+            "99999999999999999999",
+        ] {
             assert_eq!(chunk(wrong.as_bytes()), None, "{wrong}");
         }
     }

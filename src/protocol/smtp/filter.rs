@@ -37,6 +37,8 @@ pub struct Filter {
     /// What this session's EHLO reply has listed.
     pipelining: bool,
     chunking: bool,
+    /// Between a BDAT that is not the last and the one that is.
+    in_chunks: bool,
     /// Between MAIL and its end.
     in_transaction: bool,
 }
@@ -63,6 +65,7 @@ enum Sent {
     Auth,
     Data,
     Ehlo,
+    Helo,
     /// The message itself, which the last reply of a transaction answers.
     Message,
     Mail,
@@ -83,6 +86,7 @@ impl Filter {
             in_flight: VecDeque::new(),
             pipelining: capability::has(listed, "PIPELINING"),
             chunking: capability::has(listed, "CHUNKING"),
+            in_chunks: false,
             in_transaction: false,
         }
     }
@@ -150,6 +154,9 @@ impl Filter {
         }
         let sent = match verb.as_slice() {
             verb if is_trust(verb) => return Judged::Answer(NOT_IMPLEMENTED),
+            _ if self.in_chunks && !goes_with_chunks(&verb, parameters) => {
+                return Judged::Answer(b"503 5.5.1 The message has chunks to come\r\n");
+            }
             b"STARTTLS" if !self.offer.starttls => {
                 return Judged::Answer(b"503 5.5.1 TLS is active\r\n");
             }
@@ -163,7 +170,8 @@ impl Filter {
             b"AUTH" => Sent::Auth,
             b"DATA" => Sent::Data,
             b"EHLO" => Sent::Ehlo,
-            b"HELO" | b"RSET" => Sent::Reset,
+            b"HELO" => Sent::Helo,
+            b"RSET" => Sent::Reset,
             b"MAIL" => Sent::Mail,
             b"BDAT" => return self.chunk(line, parameters),
             b"ETRN" | b"EXPN" | b"HELP" | b"NOOP" | b"QUIT" | b"RCPT" | b"VRFY" => Sent::Other,
@@ -171,8 +179,9 @@ impl Filter {
             _ => Sent::Unknown,
         };
         self.in_transaction |= sent == Sent::Mail;
+        self.in_chunks &= sent != Sent::Reset;
         self.in_flight.push_back(sent);
-        if matches!(sent, Sent::Auth | Sent::Data | Sent::Ehlo | Sent::Unknown) {
+        if matches!(sent, Sent::Auth | Sent::Data | Sent::Ehlo | Sent::Helo | Sent::Unknown) {
             self.client = Client::Wait;
         }
         Judged::send(line)
@@ -185,6 +194,11 @@ impl Filter {
         else {
             return Judged::End;
         };
+        // Some refuse it, and are then deaf to what follows.
+        if octets == 0 && !last {
+            return Judged::Answer(b"501 5.5.4 An empty chunk is the last one or none\r\n");
+        }
+        self.in_chunks = !last;
         self.in_flight.push_back(if last { Sent::Message } else { Sent::Other });
         if octets > 0 {
             self.client = Client::Chunk { left: octets };
@@ -229,9 +243,13 @@ impl Filter {
             _ if reply.code / 100 == 3 => return Verdict::End(Refusal::BackendGarbage),
             Sent::Ehlo if reply.is_positive() => {
                 self.in_transaction = false;
-                self.pipelining = capability::has(&reply.lines[1..], "PIPELINING");
-                self.chunking = capability::has(&reply.lines[1..], "CHUNKING");
+                self.lists(&reply.lines[1..]);
                 verdict = self.edit(reply, out);
+            }
+            // RFC 5321 §4.1.4: it may be as if nothing had been listed.
+            Sent::Ehlo | Sent::Helo => {
+                self.in_transaction &= !reply.is_positive();
+                self.lists(&[]);
             }
             Sent::Mail if !reply.is_positive() => self.in_transaction = false,
             Sent::Message => self.in_transaction = false,
@@ -248,6 +266,11 @@ impl Filter {
         verdict
     }
 
+    fn lists(&mut self, keywords: &[&[u8]]) {
+        self.pipelining = capability::has(keywords, "PIPELINING");
+        self.chunking = capability::has(keywords, "CHUNKING");
+    }
+
     /// The EHLO reply with its keywords edited, and its first line as it is.
     fn edit(&self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
         let edited = capability::edit(&reply.lines[1..], self.offer);
@@ -258,6 +281,16 @@ impl Filter {
         lines.extend(edited.iter().map(String::as_bytes));
         push(reply.code, &lines, &mut out.to_client);
         Verdict::Replace
+    }
+}
+
+/// What every server hears between two chunks. Behind anything else, Exim takes even chunks for
+/// commands until there is an RSET among them.
+fn goes_with_chunks(verb: &[u8], parameters: &[u8]) -> bool {
+    match verb {
+        b"BDAT" => true,
+        b"NOOP" | b"QUIT" | b"RSET" => parameters.is_empty(),
+        _ => false,
     }
 }
 
@@ -411,7 +444,44 @@ mod tests {
         );
         let ended = After::Ended(Refusal::Unframeable);
         session(pipelining, &[Client("BDAT 10 FIRST\r\n")], ended);
+        session(pipelining, &[Client("BDAT 4294967306\r\n")], ended);
         session(inside_tls, &[Client("BDAT 10\r\n")], ended);
+    }
+
+    #[test]
+    fn s19_a_message_in_chunks_has_nothing_else_in_it() {
+        session(
+            pipelining,
+            &[
+                Client("BDAT 0\r\nBDAT 1\r\nxNOOP\r\nVRFY a\r\n"),
+                ToClient("501 5.5.4 An empty chunk is the last one or none\r\n"),
+                ToBackend("BDAT 1\r\nxNOOP\r\n"),
+                Backend("250 ok\r\n250 ok\r\n"),
+                ToClient("250 ok\r\n250 ok\r\n503 5.5.1 The message has chunks to come\r\n"),
+                Client("RSET x\r\n"),
+                ToClient("503 5.5.1 The message has chunks to come\r\n"),
+                Client("RSET\r\nVRFY a\r\n"),
+                ToBackend("RSET\r\nVRFY a\r\n"),
+            ],
+            After::Filtered,
+        );
+    }
+
+    #[test]
+    fn s19_what_ehlo_has_listed_holds_until_the_next_hello() {
+        for (hello, answer) in [("HELO me\r\n", "250 mx\r\n"), ("EHLO\r\n", "501 no\r\n")] {
+            session(
+                pipelining,
+                &[
+                    Client(hello),
+                    ToBackend(hello),
+                    Client("BDAT 9\r\nXCLIENT\r\n"),
+                    Backend(answer),
+                    ToClient(answer),
+                ],
+                After::Ended(Refusal::Unframeable),
+            );
+        }
     }
 
     #[test]

@@ -4,92 +4,19 @@
 //! them in front, end lines at a bare LF, stop reading the arguments of a command that they refuse,
 //! and then take what follows for commands. Each writes down what it took for a command.
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Offer, Side, imap, pop3, sieve,
+    Offer, Side,
     transcript::{After, Wire},
 };
+use crate::values::BareNewline;
 
-/// What a client's octets are put together from: all that has a meaning to somebody.
-const PIECES: &[&str] = &[
-    "a ",
-    "b ",
-    "A\t",
-    "* ",
-    "+ ",
-    "LOGIN ",
-    "login ",
-    "AUTHENTICATE ",
-    "AUTHENTICATE PLAIN",
-    "AUTH PLAIN",
-    "AUTH",
-    "AUTHENTICATE \"PLAIN\"",
-    "CAPABILITY",
-    "CAPA",
-    "NOOP",
-    "NOOP ",
-    "FOO ",
-    "USER ",
-    "PASS ",
-    "alice ",
-    "secret",
-    "ID ",
-    "ID\t",
-    "(",
-    ")",
-    "\"name\" ",
-    "\"x-originating-ip\" ",
-    "\"X-Session-ID\" ",
-    "NIL",
-    "STARTTLS",
-    "STLS",
-    "XCLIENT ADDR=1",
-    "XCLIENT\tADDR=1",
-    "xclient addr=1",
-    "COMPRESS DEFLATE",
-    "\"",
-    "\\",
-    " ",
-    "  ",
-    "\t",
-    "*",
-    "=",
-    "QUJD",
-    "\r\n",
-    "\r\n",
-    "\r\n",
-    "\r\n",
-    "\n",
-    "\r",
-    "\0",
-    "\u{e9}",
-    "~",
-    "x",
-    "LOGOUT",
-    "QUIT",
-    "{",
-    "}",
-    "{+}",
-];
-
-fn piece() -> impl Strategy<Value = Vec<u8>> {
-    // A literal with a command in it, of the length that was announced, or almost.
-    let inside = select(
-        &["x ID (\"x-originating-ip\" \"1\")", "XCLIENT ADDR=1", "STARTTLS", "alice", ""][..],
-    );
-    let literal =
-        (inside, any::<bool>(), any::<bool>(), 0..3_usize).prop_map(|(text, waits, ends, more)| {
-            let end = if ends { "\r\n" } else { "" };
-            let (text, plus) = (format!("{text}{end}"), if waits { "" } else { "+" });
-            format!("{{{}{plus}}}\r\n{text}", text.len() + more).into_bytes()
-        });
-    prop_oneof![4 => select(PIECES).prop_map(|p| p.as_bytes().to_vec()), 1 => literal]
-}
-
-fn client() -> impl Strategy<Value = Vec<u8>> {
-    vec(piece(), 0..30).prop_map(|pieces| pieces.concat())
-}
+mod imap;
+mod pop3;
+mod sieve;
+mod smtp;
+mod words;
 
 /// How many octets a backend took, and what it said.
 struct Said(usize, String);
@@ -101,6 +28,8 @@ struct Model {
     moods: Vec<bool>,
     asked: usize,
     mode: Mode,
+    /// SMTP only.
+    chunking: smtp::Chunking,
     inbox: Vec<u8>,
     commands: Vec<Vec<u8>>,
 }
@@ -120,12 +49,30 @@ enum Mode {
         tag: String,
         had: usize,
     },
+    /// A message up to its dot.
+    Message,
+    /// So many octets of a message.
+    Chunk {
+        left: usize,
+        last: bool,
+    },
+    /// It has hung up.
+    Over,
 }
 
 impl Model {
     fn new(speak: fn(&mut Self, &[u8]) -> Option<Said>, moods: &[bool]) -> Self {
+        let chunking = smtp::Chunking::default();
         let (inbox, commands) = (Vec::new(), Vec::new());
-        Self { speak, moods: moods.to_vec(), asked: 0, mode: Mode::Command, inbox, commands }
+        Self {
+            speak,
+            moods: moods.to_vec(),
+            asked: 0,
+            mode: Mode::Command,
+            chunking,
+            inbox,
+            commands,
+        }
     }
 
     fn consents(&mut self) -> bool {
@@ -197,114 +144,6 @@ fn arguments(text: &str, most: usize) -> Option<(usize, Option<(usize, bool)>)> 
     Some((count, None))
 }
 
-fn imap_backend(model: &mut Model, input: &[u8]) -> Option<Said> {
-    if let Some(literal) = model.literal(input) {
-        return literal;
-    }
-    let (text, taken) = line(input)?;
-    let (tag, had, text) = match std::mem::replace(&mut model.mode, Mode::Command) {
-        Mode::Credential(tag) => {
-            let again = model.consents();
-            if again {
-                model.mode = Mode::Credential(tag.clone());
-            }
-            return Some(Said(
-                taken,
-                if again { "+ \r\n".to_owned() } else { format!("{tag} NO no\r\n") },
-            ));
-        }
-        Mode::Rest { tag, had } => (tag, had, text),
-        _ => {
-            model.commands.push(text.bytes().collect());
-            let mut words = text.split_whitespace();
-            let (tag, verb) =
-                (words.next().unwrap_or("*").to_owned(), words.next().unwrap_or_default());
-            let rest = words.collect::<Vec<_>>().join(" ");
-            match verb.to_ascii_uppercase().as_str() {
-                "LOGIN" => (tag, 0, rest),
-                "AUTHENTICATE" if !rest.contains(' ') && model.consents() => {
-                    model.mode = Mode::Credential(tag);
-                    return Some(Said(taken, "+ \r\n".to_owned()));
-                }
-                "CAPABILITY" => {
-                    return Some(Said(
-                        taken,
-                        format!("* CAPABILITY IMAP4rev1 LITERAL+\r\n{tag} OK\r\n"),
-                    ));
-                }
-                _ => return Some(Said(taken, format!("{tag} BAD no\r\n"))),
-            }
-        }
-    };
-    match arguments(&text, 2 - had) {
-        Some((more, Some((left, waits)))) if !waits || model.consents() => {
-            model.mode = Mode::Literal { left, tag, had: had + more + 1 };
-            Some(Said(taken, if waits { "+ go\r\n" } else { "" }.to_owned()))
-        }
-        _ => Some(Said(taken, format!("{tag} NO no\r\n"))),
-    }
-}
-
-fn pop3_backend(model: &mut Model, input: &[u8]) -> Option<Said> {
-    let (text, taken) = line(input)?;
-    let is_credential = matches!(model.mode, Mode::Credential(_));
-    model.mode = Mode::Command;
-    let words: Vec<String> = text.split_whitespace().map(str::to_ascii_uppercase).collect();
-    if !is_credential {
-        model.commands.push(text.bytes().collect());
-    }
-    let answer = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["AUTH"] if !is_credential && model.consents() => "+OK\r\nPLAIN\r\n.\r\n",
-        ["CAPA"] if !is_credential => "+OK\r\nUSER\r\n..\r\n.\r\n",
-        ["AUTH", _] if is_credential || model.consents() => {
-            model.mode = Mode::Credential(String::new());
-            "+ \r\n"
-        }
-        _ if is_credential && model.consents() => {
-            model.mode = Mode::Credential(String::new());
-            "+ \r\n"
-        }
-        ["USER", ..] => "+OK\r\n",
-        _ => "-ERR no\r\n",
-    };
-    Some(Said(taken, answer.to_owned()))
-}
-
-fn sieve_backend(model: &mut Model, input: &[u8]) -> Option<Said> {
-    if let Some(literal) = model.literal(input) {
-        return literal;
-    }
-    let (text, taken) = line(input)?;
-    let no = Some(Said(taken, "NO \"no\"\r\n".to_owned()));
-    let (had, text, is_credential) = match std::mem::replace(&mut model.mode, Mode::Command) {
-        Mode::Rest { had, .. } => (had, text, had == 2),
-        Mode::Credential(_) => (1, text, true),
-        _ => {
-            model.commands.push(text.bytes().collect());
-            let text = text.trim_start();
-            let (verb, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-            match verb.to_ascii_uppercase().as_str() {
-                "CAPABILITY" => {
-                    return Some(Said(taken, "\"SASL\" \"PLAIN\"\r\nOK\r\n".to_owned()));
-                }
-                "AUTHENTICATE" => (0, rest.to_owned(), false),
-                _ => return no,
-            }
-        }
-    };
-    match arguments(&text, 2 - had) {
-        Some((more, Some((left, _)))) => {
-            model.mode = Mode::Literal { left, tag: String::new(), had: had + more + 1 };
-            Some(Said(taken, String::new()))
-        }
-        Some((1, None)) if (had == 0 || is_credential) && model.consents() => {
-            model.mode = Mode::Credential(String::new());
-            Some(Said(taken, "\"\"\r\n".to_owned()))
-        }
-        _ => no,
-    }
-}
-
 /// A session: what each side has received in the end, and what the backend took for commands.
 struct Session {
     to_client: Vec<u8>,
@@ -359,12 +198,8 @@ fn are_harmless(
     Ok(())
 }
 
-fn imap_filter() -> imap::Filter {
-    imap::Filter::new(Offer::TLS)
-}
-
 macro_rules! holds {
-    ($room:ident, $filter:expr, $backend:ident, $forbidden:expr) => {
+    ($room:ident, $client:expr, $filter:expr, $backend:expr, $forbidden:expr) => {
         mod $room {
             use super::*;
 
@@ -372,14 +207,14 @@ macro_rules! holds {
                 #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
                 #[test]
-                fn no_client_speaks_as_the_front(octets in client(), moods in vec(any::<bool>(), 20)) {
+                fn no_client_speaks_as_the_front(octets in $client, moods in vec(any::<bool>(), 20)) {
                     let run = session($filter, Model::new($backend, &moods), &octets, &[]);
                     are_harmless(&run.commands, $forbidden, &octets)?;
                 }
 
                 #[test]
                 fn the_same_octets_cut_anywhere_give_the_same_session(
-                    octets in client(),
+                    octets in $client,
                     moods in vec(any::<bool>(), 20),
                     cuts in vec(1..9_usize, 1..9),
                 ) {
@@ -396,6 +231,52 @@ macro_rules! holds {
     };
 }
 
-holds!(of_imap, imap_filter(), imap_backend, &["COMPRESS", "ID", "STARTTLS", "XCLIENT"]);
-holds!(of_pop3, pop3::Filter::new(Offer::TLS), pop3_backend, &["STLS", "XCLIENT"]);
-holds!(of_sieve, sieve::Filter::new(Offer::TLS), sieve_backend, &["STARTTLS", "XCLIENT"]);
+/// What no client of SMTP may say to a backend, inside TLS or not.
+const NEVER: [&str; 9] = [
+    "ATRN",
+    "STARTTLS",
+    "TURN",
+    "X-ANONYMOUSTLS",
+    "X-EXPS",
+    "XCLIENT",
+    "XEXCH50",
+    "XFORWARD",
+    "XPROXY",
+];
+
+/// The filter of an SMTP session whose backend lists nothing yet.
+fn smtp_filter(offer: Offer) -> super::smtp::Filter {
+    super::smtp::Filter::new(offer, BareNewline::StrictEod, &[])
+}
+
+const CLEAR: Offer = Offer { starttls: true, proceed: true, login: false };
+
+holds!(
+    of_imap,
+    words::client(),
+    crate::protocol::imap::Filter::new(Offer::TLS),
+    imap::backend,
+    &["COMPRESS", "ID", "STARTTLS", "XCLIENT"]
+);
+holds!(
+    of_pop3,
+    words::client(),
+    crate::protocol::pop3::Filter::new(Offer::TLS),
+    pop3::backend,
+    &["STLS", "XCLIENT"]
+);
+holds!(
+    of_sieve,
+    words::client(),
+    crate::protocol::sieve::Filter::new(Offer::TLS),
+    sieve::backend,
+    &["STARTTLS", "XCLIENT"]
+);
+holds!(of_smtp, smtp::client(), smtp_filter(Offer::TLS), smtp::backend, &NEVER);
+holds!(
+    of_smtp_in_clear,
+    smtp::client(),
+    smtp_filter(CLEAR),
+    smtp::backend,
+    &[&NEVER[..], &["AUTH"]].concat()
+);
