@@ -1,4 +1,4 @@
-//! Clients: TLS with X25519 alone, and as much IMAP as a login takes.
+//! Clients: TLS with X25519 alone, as much IMAP as a login takes, and as much SMTP as a message does.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -66,8 +66,36 @@ impl LoggedIn {
     }
 }
 
-/// Reads one answer, which has to begin so.
-async fn until(stream: &mut TlsStream<TcpStream>, start: &[u8]) -> io::Result<()> {
+/// Delivers a message, which ends with a dot on a line of its own, as mail servers do: STARTTLS
+/// first.
+pub async fn deliver(to: SocketAddr, tls: &TlsConnector, message: &[u8]) -> io::Result<()> {
+    let mut tcp = TcpStream::connect(to).await?;
+    tcp.set_nodelay(true)?;
+    until(&mut tcp, b"220 ").await?;
+    ask(&mut tcp, b"EHLO client.example.net\r\n", b"250").await?;
+    ask(&mut tcp, b"STARTTLS\r\n", b"220 ").await?;
+    let mut stream = tls.connect(name(), tcp).await?;
+    ask(&mut stream, b"EHLO client.example.net\r\n", b"250").await?;
+    ask(&mut stream, b"MAIL FROM:<someone@example.net>\r\n", b"250 ").await?;
+    ask(&mut stream, b"RCPT TO:<someone@example.org>\r\n", b"250 ").await?;
+    ask(&mut stream, b"DATA\r\n", b"354 ").await?;
+    ask(&mut stream, message, b"250 ").await?;
+    ask(&mut stream, b"QUIT\r\n", b"221 ").await?;
+    stream.shutdown().await
+}
+
+async fn ask(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    words: &[u8],
+    start: &[u8],
+) -> io::Result<()> {
+    stream.write_all(words).await?;
+    until(stream, start).await
+}
+
+/// Reads one answer, which has to begin so. Of several lines, all have come when one has: they are
+/// written at once.
+async fn until(stream: &mut (impl AsyncRead + Unpin), start: &[u8]) -> io::Result<()> {
     let (mut answer, mut length) = ([0; 512], 0);
     while !answer[..length].ends_with(b"\r\n") {
         length += match stream.read(&mut answer[length..]).await? {
