@@ -1,5 +1,6 @@
 //! nginx's mail proxy, set up for the same job: STARTTLS in front, the PROXY protocol behind, one
-//! process. It asks over HTTP where each message goes; what answers is not counted.
+//! process. It asks over HTTP where each message goes; what answers is not counted. It cannot log
+//! one line a session, but none or several: here it is none.
 
 use std::{
     fs, io,
@@ -110,7 +111,7 @@ daemon off;
 master_process off;
 worker_processes 1;
 pid {}/nginx.pid;
-error_log stderr info;
+error_log stderr error;
 events {{ worker_connections 4000; }}
 ",
         folder.display()
