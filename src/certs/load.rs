@@ -18,7 +18,7 @@ use rustls::{
 };
 
 use super::{
-    Finding,
+    Code, Finding,
     chain::{self, Missing},
     now,
     pem::{self, Found},
@@ -121,7 +121,11 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
                         "the issuer {} is not at hand, so the certificate before it goes on being served",
                         new.missing_text()
                     );
-                    store.findings.push(Finding::error(&new.certificate.file, text));
+                    store.findings.push(Finding::new(
+                        Code::PreviousKept,
+                        &new.certificate.file,
+                        text,
+                    ));
                     certificates.push(old.clone());
                 }
             }
@@ -137,7 +141,7 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
                 certificates.push(old.clone());
             } else if let Some(key) = group.lone_key_of(old) {
                 let text = format!("the certificate for this key, {}, is gone", old.file.display());
-                findings.push(Finding::error(key, text));
+                findings.push(Finding::new(Code::PreviousKept, key, text));
                 certificates.push(old.clone());
             }
             // What was taken away with its key was taken away on purpose.
@@ -150,7 +154,7 @@ pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&St
             && store.findings.iter().all(|f| !f.file.starts_with(source));
         if is_silent {
             let text = "no certificate with its key is found there";
-            store.findings.push(Finding::warning(source, text));
+            store.findings.push(Finding::new(Code::NothingThere, source, text));
         }
     }
     store
@@ -228,7 +232,8 @@ impl Group {
         let Some(content) = pem::read(file)? else { return Ok(()) };
         for der in content.certificates {
             if !self.certificates.iter().any(|(_, c)| c.der == der) {
-                let parsed = Parsed::new(&der).map_err(|why| Finding::error(file, why))?;
+                let parsed =
+                    Parsed::new(&der).map_err(|why| Finding::new(Code::Damaged, file, why))?;
                 self.certificates.push((file.to_owned(), parsed));
             }
         }
@@ -257,7 +262,7 @@ impl Group {
                 // An authority beside its leafs needs no key; and why one is missing where a file
                 // cannot be read has been said.
                 None if leaf.is_ca || !self.is_readable => {}
-                None => findings.push(Finding::error(file, self.no_key(leaf))),
+                None => findings.push(self.no_key(file, leaf)),
             }
         }
         (fresh, findings)
@@ -290,20 +295,25 @@ impl Group {
                 "the chain is not complete: the issuer {} is not at hand{whence}; put it beside the certificate, or into `intermediates`",
                 missing.issuer
             );
-            findings.push(Finding::warning(file, text));
+            findings.push(Finding::new(Code::ChainIncomplete, file, text));
         }
         if !leaf.has_san {
-            findings.push(Finding::warning(
+            findings.push(Finding::new(
+                Code::NoSan,
                 file,
                 "it has no subject alternative name, which today's clients want (RFC 9525 §6.3)",
             ));
         }
         match (leaf.not_before, leaf.not_after, now()) {
             (from, _, now) if now < from => {
-                findings.push(Finding::warning(file, "it is not valid yet"));
+                findings.push(Finding::new(Code::NotYetValid, file, "it is not valid yet"));
             }
             (_, to, now) if now > to => {
-                findings.push(Finding::warning(file, "it has expired: clients will refuse it"));
+                findings.push(Finding::new(
+                    Code::Expired,
+                    file,
+                    "it has expired: clients will refuse it",
+                ));
             }
             _ => {}
         }
@@ -322,18 +332,23 @@ impl Group {
         Fresh { certificate, missing: chain.missing }
     }
 
-    fn no_key(&self, leaf: &Parsed) -> String {
+    fn no_key(&self, file: &Path, leaf: &Parsed) -> Finding {
         let name = leaf.names.first().map_or(leaf.subject.1.as_str(), String::as_str);
-        match self.keys.as_slice() {
-            [] => format!("there is no private key for {name} beside it"),
-            [(file, _)] => {
-                format!("the key in {} does not match the certificate for {name}", file.display())
-            }
-            keys => format!(
-                "none of the {} keys beside it matches the certificate for {name}",
-                keys.len()
+        let (code, text) = match self.keys.as_slice() {
+            [] => (Code::NoKey, format!("there is no private key for {name} beside it")),
+            [(key, _)] => (
+                Code::KeyMismatch,
+                format!("the key in {} does not match the certificate for {name}", key.display()),
             ),
-        }
+            keys => (
+                Code::KeyMismatch,
+                format!(
+                    "none of the {} keys beside it matches the certificate for {name}",
+                    keys.len()
+                ),
+            ),
+        };
+        Finding::new(code, file, text)
     }
 }
 
@@ -374,7 +389,11 @@ fn find(sources: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<Group> {
                 groups.push(Group::read(source, &files, Some(source.clone()), findings));
             }
             Err(e) => {
-                findings.push(Finding::error(source, format!("it cannot be read: {e}")));
+                findings.push(Finding::new(
+                    Code::Unreadable,
+                    source,
+                    format!("it cannot be read: {e}"),
+                ));
                 groups.push(Group::unreadable(source));
             }
         }
@@ -400,7 +419,11 @@ fn folder(
             folders.iter().for_each(|f| folder(f, depth + 1, seen, groups, findings));
         }
         Err(e) => {
-            findings.push(Finding::error(path, format!("the folder cannot be read: {e}")));
+            findings.push(Finding::new(
+                Code::Unreadable,
+                path,
+                format!("the folder cannot be read: {e}"),
+            ));
             groups.push(Group::unreadable(path));
         }
     }
@@ -425,8 +448,9 @@ fn list(path: &Path) -> std::io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 }
 
 fn key(file: &Path, der: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Finding> {
-    any_supported_type(der)
-        .map_err(|e| Finding::error(file, format!("the private key cannot be used: {e}")))
+    any_supported_type(der).map_err(|e| {
+        Finding::new(Code::Damaged, file, format!("the private key cannot be used: {e}"))
+    })
 }
 
 fn is_pair(key: &dyn SigningKey, leaf: &Parsed) -> bool {

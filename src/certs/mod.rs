@@ -9,12 +9,14 @@ mod issue;
 mod load;
 mod pem;
 mod set;
+mod trust;
 mod x509;
 
-pub use finding::{Finding, Severity};
+pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Certificate, KeyKind, Store, load};
 pub use set::{CertificateSet, Choice, Reason, Wishes};
+pub use trust::Anchors;
 
 /// Seconds since 1970.
 fn now() -> i64 {

@@ -9,7 +9,7 @@ use std::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
-use super::Finding;
+use super::{Code, Finding};
 
 /// The largest file that is looked into: 10,000 certificates fit.
 const LARGEST: u64 = 16 << 20;
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
             "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {} -out {0}.plain",
             path.display()
         );
-        return Err(Finding::error(path, text));
+        return Err(Finding::new(Code::KeyEncrypted, path, text));
     }
     let mut content = Content::default();
     let mut rest = bytes.as_slice();
@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
                     _ => {}
                 }
             }
-            Err(error) => return Err(Finding::error(path, describe(&error))),
+            Err(error) => return Err(Finding::new(Code::Damaged, path, describe(&error))),
         }
     }
 }
@@ -71,13 +71,17 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(Finding::error(path, "it is longer than 16 MiB, which no PEM file is"));
+        return Err(Finding::new(
+            Code::NotPem,
+            path,
+            "it is longer than 16 MiB, which no PEM file is",
+        ));
     }
     Ok(bytes)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
-    Finding::error(path, format!("it cannot be read: {error}"))
+    Finding::new(Code::Unreadable, path, format!("it cannot be read: {error}"))
 }
 
 fn no_pem(path: &Path, bytes: &[u8]) -> Finding {
@@ -90,7 +94,7 @@ fn no_pem(path: &Path, bytes: &[u8]) -> Finding {
         ),
         _ => "it holds no PEM block (-----BEGIN …)".to_owned(),
     };
-    Finding::error(path, text)
+    Finding::new(Code::NotPem, path, text)
 }
 
 /// RFC 1421 headers, or PKCS #8's own way.

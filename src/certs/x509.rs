@@ -5,6 +5,7 @@ use x509_parser::{
     error::X509Error,
     extensions::{GeneralName, ParsedExtension},
     prelude::{FromDer, X509Certificate},
+    x509::SubjectPublicKeyInfo,
 };
 
 /// A certificate, read.
@@ -84,13 +85,18 @@ impl Parsed {
 
     /// Whether this certificate's key made the other's signature.
     pub(super) fn signed(&self, other: &Self) -> bool {
-        let (Ok((_, issuer)), Ok((_, cert))) =
-            (X509Certificate::from_der(&self.der), X509Certificate::from_der(&other.der))
+        other.is_signed_by(&self.spki)
+    }
+
+    /// Whether the key with this SubjectPublicKeyInfo made its signature.
+    pub(super) fn is_signed_by(&self, spki: &[u8]) -> bool {
+        let (Ok((_, key)), Ok((_, cert))) =
+            (SubjectPublicKeyInfo::from_der(spki), X509Certificate::from_der(&self.der))
         else {
             return false;
         };
         // An algorithm that is not known here may well be known to clients: name and key id decide.
-        match cert.verify_signature(Some(issuer.public_key())) {
+        match cert.verify_signature(Some(&key)) {
             Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm) => true,
             Err(_) => false,
         }

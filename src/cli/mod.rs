@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod report;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};

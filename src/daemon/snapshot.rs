@@ -49,6 +49,7 @@ impl Loaded {
             .for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
         for finding in &self.store.findings {
             match finding.severity {
+                Severity::Note => tracing::info!("{finding}"),
                 Severity::Warning => tracing::warn!("{finding}"),
                 Severity::Error => tracing::error!("{finding}"),
             }
