@@ -1,21 +1,76 @@
 //! From a leaf towards its root: what a client has to be sent so that it can do the same.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
-use rustls::pki_types::CertificateDer;
+use super::{trust::Anchors, x509::Parsed};
 
-use super::{now, x509::Parsed};
-
-/// No public chain comes near it; a loop of cross-signed authorities would go on for ever.
+/// No public chain comes near it.
 const LONGEST: usize = 8;
 
+/// Cross-signed authorities can make more paths than anybody wants to walk.
+const MOST_STEPS: usize = 256;
+
+/// The authorities at hand, by name.
+#[derive(Debug, Default)]
+pub(super) struct Pool(HashMap<Vec<u8>, Vec<Arc<Parsed>>>);
+
+impl Pool {
+    /// Each of them once, however often it is there.
+    pub(super) fn new<'a>(certificates: impl Iterator<Item = &'a Arc<Parsed>>) -> Self {
+        let mut pool: HashMap<Vec<u8>, Vec<Arc<Parsed>>> = HashMap::new();
+        for certificate in certificates.filter(|c| c.is_ca) {
+            let named = match pool.get_mut(&certificate.subject.0) {
+                Some(named) => named,
+                None => pool.entry(certificate.subject.0.clone()).or_default(),
+            };
+            if named.iter().all(|known| known.der != certificate.der) {
+                named.push(certificate.clone());
+            }
+        }
+        Self(pool)
+    }
+
+    /// Those that could have issued this certificate. Name and key id decide, and the signature where
+    /// they leave a choice: it is what takes time. [`Chain::proven`] makes sure of the rest.
+    fn issuers_of(&self, certificate: &Parsed) -> Vec<&Arc<Parsed>> {
+        let named = self.0.get(&certificate.issuer.0).map_or(&[][..], Vec::as_slice);
+        let mut issuers: Vec<_> = named
+            .iter()
+            .filter(|c| c.is_named_issuer_of(certificate) && c.der != certificate.der)
+            .collect();
+        let is_certain = issuers
+            .iter()
+            .all(|c| c.key_ids_agree(certificate) == Some(true) && c.spki == issuers[0].spki);
+        if !is_certain {
+            issuers.retain(|c| c.signed(certificate));
+        }
+        issuers
+    }
+}
+
 /// A chain as it is sent, and how it ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Chain {
-    /// The leaf, then each one's issuer, without the root: RFC 8446 §4.4.2 lets us leave it out.
-    pub certificates: Vec<CertificateDer<'static>>,
-    /// Set if the chain ends before an authority: a client that was never sent it elsewhere fails.
-    pub missing: Option<Missing>,
+    /// The leaf's issuer, then each one's issuer, without the root: RFC 8446 §4.4.2 lets us leave
+    /// it out.
+    pub issuers: Vec<Arc<Parsed>>,
+    pub end: End,
+}
+
+/// How a chain ends, the best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At an authority in the machine's trust store.
+    Trusted,
+    /// The leaf is its own issuer.
+    SelfSigned,
+    /// At a root that lies among the files, and in no trust store.
+    Private,
+    /// At a name that is neither at hand nor in the trust store: most likely a private root.
+    Unknown(Missing),
+    /// Before any authority, or before one that is known to lie elsewhere: a client that was never
+    /// sent it by somebody else fails.
+    Missing(Missing),
 }
 
 /// The issuer that is not at hand.
@@ -23,34 +78,129 @@ pub(super) struct Chain {
 pub(super) struct Missing {
     /// Its name.
     pub issuer: String,
+    /// The name of what it has issued.
+    pub subject: String,
     /// Where it can be had.
     pub url: Option<String>,
 }
 
-/// Builds the chain of this leaf from what lies beside it, then from the pool.
-pub(super) fn build(leaf: &Parsed, beside: &[&Parsed], pool: &[&Parsed]) -> Chain {
-    let mut path: Vec<&Parsed> = vec![leaf];
-    let mut reached_root = leaf.is_self_issued();
-    while let Some(last) = path.last().copied().filter(|_| !reached_root && path.len() < LONGEST) {
-        let is_issuer = |candidate: &&&Parsed| {
-            candidate.is_named_issuer_of(last)
-                && !path.iter().any(|p| p.der == candidate.der)
-                && candidate.signed(last)
-        };
-        // A root ends the search: of two certificates for one authority, the self-signed one is
-        // the shorter way; of two intermediates, the one that clients will accept for longer.
-        let mut candidates: Vec<&&Parsed> = beside.iter().chain(pool).filter(is_issuer).collect();
-        candidates
-            .sort_by_key(|c| (!c.is_self_issued(), c.not_after < now(), Reverse(c.not_after)));
-        let Some(issuer) = candidates.first() else { break };
-        reached_root = issuer.is_self_issued();
-        if !reached_root {
-            path.push(issuer);
+impl Missing {
+    fn issuer_of(certificate: &Parsed) -> Self {
+        Self {
+            issuer: certificate.issuer.1.clone(),
+            subject: certificate.subject.1.clone(),
+            url: certificate.ca_issuers.clone(),
         }
     }
-    let last = path.last().copied().unwrap_or(leaf);
-    // Where an intermediate is there, its issuer is taken for a root that the client has.
-    let missing = (!reached_root && path.len() == 1)
-        .then(|| Missing { issuer: last.issuer.1.clone(), url: last.ca_issuers.clone() });
-    Chain { certificates: path.iter().map(|p| p.der.clone()).collect(), missing }
+}
+
+impl Chain {
+    /// The best chain from this leaf.
+    pub(super) fn build(leaf: &Arc<Parsed>, pool: &Pool, anchors: &Anchors, now: i64) -> Self {
+        if leaf.is_self_issued() && leaf.key_ids_agree(leaf) != Some(false) {
+            return Self { issuers: Vec::new(), end: End::SelfSigned };
+        }
+        let mut search = Search { pool, anchors, now, steps: 0, best: None };
+        search.walk(&mut vec![leaf]);
+        let Some((_, mut path, end)) = search.best.take() else {
+            return Self { issuers: Vec::new(), end: End::Missing(Missing::issuer_of(leaf)) };
+        };
+        if let Some(cross) = search.cross_signed(&path, &end) {
+            path.push(cross);
+        }
+        Self { issuers: path.into_iter().skip(1).cloned().collect(), end }
+    }
+
+    /// How many of the issuers have signed what comes before them. Verifies signatures.
+    pub(super) fn proven(&self, leaf: &Parsed) -> usize {
+        let signed = std::iter::once(leaf).chain(self.issuers.iter().map(AsRef::as_ref));
+        signed.zip(&self.issuers).take_while(|(below, issuer)| issuer.signed(below)).count()
+    }
+}
+
+type Path<'a> = Vec<&'a Arc<Parsed>>;
+
+/// How good a path is, the least the best: no link has expired, it ends well, it is short (or, where
+/// it leads nowhere, long), and it lasts.
+type Rank = (bool, u8, isize, Reverse<i64>);
+
+struct Search<'a> {
+    pool: &'a Pool,
+    anchors: &'a Anchors,
+    now: i64,
+    steps: usize,
+    best: Option<(Rank, Path<'a>, End)>,
+}
+
+impl<'a> Search<'a> {
+    fn walk(&mut self, path: &mut Path<'a>) {
+        let Some(&last) = path.last() else { return };
+        self.steps += 1;
+        if self.steps > MOST_STEPS {
+            return;
+        }
+        let mut is_end = true;
+        if self.anchors.has_named_issuer_of(last) {
+            self.offer(path, End::Trusted);
+            is_end = false;
+        }
+        for issuer in self.pool.issuers_of(last) {
+            if issuer.is_self_issued() {
+                let end = if self.anchors.has(issuer) { End::Trusted } else { End::Private };
+                self.offer(path, end);
+                is_end = false;
+            } else if path.len() < LONGEST && path.iter().all(|p| p.der != issuer.der) {
+                path.push(issuer);
+                self.walk(path);
+                path.pop();
+                is_end = false;
+            }
+        }
+        if is_end {
+            let missing = Missing::issuer_of(last);
+            // An authority that says where its issuer's certificate is does not think that clients
+            // have it. Without a trust store there is no telling.
+            let is_missing = path.len() == 1 || (missing.url.is_some() && !self.anchors.is_empty());
+            self.offer(
+                path,
+                if is_missing { End::Missing(missing) } else { End::Unknown(missing) },
+            );
+        }
+    }
+
+    fn offer(&mut self, path: &Path<'a>, end: End) {
+        let issuers = path.get(1..).unwrap_or_default();
+        let is_expired = issuers.iter().any(|c| !c.is_valid_at(self.now));
+        let length = isize::try_from(path.len()).unwrap_or(isize::MAX);
+        let (class, length) = match end {
+            End::Trusted => (0, length),
+            End::SelfSigned | End::Private => (1, length),
+            End::Unknown(_) => (2, -length),
+            End::Missing(_) => (3, -length),
+        };
+        let lasts = issuers.iter().map(|c| c.not_after).min().unwrap_or(i64::MAX);
+        let rank = (is_expired, class, length, Reverse(lasts));
+        if self.best.as_ref().is_none_or(|(best, ..)| rank < *best) {
+            self.best = Some((rank, path.clone(), end));
+        }
+    }
+
+    /// A second certificate of the authority that the path ends at, issued by an older one: with it,
+    /// clients that know only the older one can verify the chain as well.
+    fn cross_signed(&self, path: &Path<'a>, end: &End) -> Option<&'a Arc<Parsed>> {
+        let last = path.last()?;
+        let leads_on = |cross: &Parsed| match end {
+            End::Trusted => self.anchors.has_named_issuer_of(cross),
+            End::Private => true,
+            _ => false,
+        };
+        let crosses = self.pool.issuers_of(last).into_iter().filter(|cross| {
+            !cross.is_self_issued()
+                && cross.is_valid_at(self.now)
+                && path.len() < LONGEST
+                && path.iter().all(|p| p.der != cross.der)
+                && leads_on(cross)
+        });
+        crosses.max_by_key(|cross| cross.not_after)
+    }
 }

@@ -154,7 +154,13 @@ impl Policy {
         }
     }
 
-    /// Whether a certificate with this is served.
+    /// The finding as this policy sees it; `None`: it is not worth a word.
+    pub(super) fn judge(&self, mut finding: Finding) -> Option<Finding> {
+        finding.severity = self.severity(finding.code)?;
+        Some(finding)
+    }
+
+    /// Whether a certificate with this is not served.
     #[must_use]
     pub fn refuses(&self, code: Code) -> bool {
         self.severity(code) == Some(Severity::Error)

@@ -1,74 +1,34 @@
 //! Files and folders → certificates that can be served.
 //!
-//! What lies together belongs together: the files of one folder are a group, keys are matched to
-//! leafs by the public key, and chains are built from what is beside a leaf, then from the pool.
+//! Keys are matched to leafs by the public key, chains are built from all authorities at hand, and
+//! what cannot be used as it is now keeps what it had before.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    fmt, fs,
+    collections::{HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustls::{
-    SignatureAlgorithm,
-    crypto::aws_lc_rs::sign::any_supported_type,
-    pki_types::PrivateKeyDer,
-    sign::{CertifiedKey, SigningKey},
-};
-
 use super::{
-    Code, Finding,
-    chain::{self, Missing},
-    now,
-    pem::{self, Found},
+    Certificate, Code, Finding, KeyKind, Policy, Severity,
+    chain::{Chain, End, Pool},
+    files::{File, Key, Known},
+    lint::lint,
+    now, parallel,
+    place::{Place, walk},
+    trust::Anchors,
     x509::Parsed,
 };
 
-/// How deep folders are searched.
-const DEEPEST: usize = 8;
-
-/// The kind of a key, as far as clients care. In the order of preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum KeyKind {
-    /// ECDSA or EdDSA: small and fast.
-    Ecdsa,
-    /// RSA: what old clients need.
-    Rsa,
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ecdsa => "ecdsa",
-            Self::Rsa => "rsa",
-        })
-    }
-}
-
-/// A certificate that can be served.
-#[derive(Debug)]
-pub struct Certificate {
-    /// The names that it covers, in lower case.
-    pub names: Vec<String>,
-    /// The file that its leaf came from.
-    pub file: PathBuf,
-    /// The kind of its key.
-    pub kind: KeyKind,
-    /// From when to when it is valid, in seconds since 1970.
-    pub valid: (i64, i64),
-    /// Chain and key, as they are shown to clients.
-    pub certified: Arc<CertifiedKey>,
-    /// The file or folder whose business it is.
-    place: PathBuf,
-}
-
-impl Certificate {
-    /// The name that it goes by in logs.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        self.names.first().map_or("(no name)", String::as_str)
-    }
+/// Where certificates are looked for, and what is thought of what is wrong with them.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Files and folders with certificates and keys.
+    pub certificates: Vec<PathBuf>,
+    /// Files and folders with what completes chains.
+    pub intermediates: Vec<PathBuf>,
+    /// What is done about findings.
+    pub policy: Policy,
 }
 
 /// All that was found in the configured files and folders.
@@ -78,381 +38,285 @@ pub struct Store {
     pub certificates: Vec<Arc<Certificate>>,
     /// What is wrong, the worst included.
     pub findings: Vec<Finding>,
+    places: [Vec<Arc<Place>>; 2],
+    unproven: Vec<Arc<Certificate>>,
+    policy: Policy,
 }
 
-/// Loads everything from `sources`, and completes chains from `intermediates`.
+/// Up to so many new certificates have their signatures verified before any of them is served; with
+/// more, the service begins before that, and each is verified when it is first asked for.
+const PROVEN_AT_ONCE: usize = 1000;
+
+/// Loads everything from `sources`.
 ///
 /// Where a place cannot be used as it is now, what `previous` had from there goes on being served:
 /// a certificate and its key are two files, and we may look between the two writes.
 #[must_use]
-pub fn load(sources: &[PathBuf], intermediates: &[PathBuf], previous: Option<&Store>) -> Store {
-    let mut findings = Vec::new();
-    let groups = find(sources, &mut findings);
-    let pool = find(intermediates, &mut findings);
-    // A place that cannot be read now must not take its authorities from others.
-    let is_unreadable = |place: &Path| groups.iter().any(|g| !g.is_readable && g.place == place);
-    let remembered: Vec<Parsed> = previous
-        .map_or(&[][..], |p| &p.certificates)
-        .iter()
-        .filter(|c| is_unreadable(&c.place))
-        .flat_map(|c| c.certified.cert.iter().skip(1))
-        .filter_map(|der| Parsed::new(der).ok())
-        .collect();
-    let found = pool.iter().chain(&groups).flat_map(|g| &g.certificates).map(|(_, c)| c);
-    // Ten thousand leafs of one authority come with ten thousand copies of its certificate, and to
-    // verify each leaf against each of them would take hours.
-    let mut known = HashSet::new();
-    let pool = found.chain(&remembered).filter(|c| c.is_ca && known.insert(c.der.as_ref()));
-    let pool: Vec<&Parsed> = pool.collect();
+pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
+    let nothing = Store::default();
+    let previous = previous.unwrap_or(&nothing);
+    let known = Known::of(previous.authorities());
+    let places = walk(&sources.certificates, &previous.places[0], &known);
+    let helpers = walk(&sources.intermediates, &previous.places[1], &known);
+    drop(known);
+    let remembered = previous.of_unreadable(&places);
+    let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
+    let pool = Pool::new(at_hand.chain(remembered));
+    let anchors = Anchors::system();
+    let matcher = Matcher {
+        keys: places.iter().flat_map(|p| p.keys()).map(|(f, k)| (&*k.spki, (f, k))).collect(),
+        pool: &pool,
+        anchors: &anchors,
+        previous: previous.by_leaf(),
+        now: now(),
+    };
+    let fresh = parallel::map(&places, |place| matcher.certificates(place));
 
-    let mut store = Store { certificates: Vec::new(), findings };
-    for group in &groups {
-        let (fresh, mut findings) = group.certificates(&pool, &groups);
-        let is_broken =
-            !group.is_readable || findings.iter().any(|f| f.severity == super::Severity::Error);
-        let old =
-            previous.map_or(&[][..], |p| &p.certificates).iter().filter(|c| c.place == group.place);
-        let mut certificates = Vec::new();
-        for new in fresh {
-            match old.clone().find(|old| new.is_step_back_from(old)) {
-                None => certificates.push(new.certificate),
-                Some(old) => {
-                    let text = format!(
-                        "the issuer {} is not at hand, so the certificate before it goes on being served",
-                        new.missing_text()
-                    );
-                    store.findings.push(Finding::new(
-                        Code::PreviousKept,
-                        &new.certificate.file,
-                        text,
-                    ));
-                    certificates.push(old.clone());
-                }
-            }
-        }
-        for old in old {
-            let is_covered = |new: &Arc<Certificate>| {
-                new.kind == old.kind && old.names.iter().all(|n| new.names.contains(n))
-            };
-            if certificates.iter().any(is_covered) {
-                continue;
-            }
-            if is_broken && group.may_have(&old.file) {
-                certificates.push(old.clone());
-            } else if let Some(key) = group.lone_key_of(old) {
-                let text = format!("the certificate for this key, {}, is gone", old.file.display());
-                findings.push(Finding::new(Code::PreviousKept, key, text));
-                certificates.push(old.clone());
-            }
-            // What was taken away with its key was taken away on purpose.
+    let mut store = Store { policy: sources.policy.clone(), ..Store::default() };
+    helpers.iter().for_each(|place| store.say(place.findings().cloned()));
+    let old = previous.by_place();
+    for (place, (fresh, findings)) in places.iter().zip(fresh) {
+        let old = old.get(&*place.path).map_or(&[][..], Vec::as_slice);
+        store.take(place, fresh, findings, old);
+    }
+    store.say_what_is_silent(&sources.certificates);
+    store.unproven = store.certificates.iter().filter(|c| !matcher.has(c)).cloned().collect();
+    store.places = [places, helpers];
+    let must_be_proven = sources.policy.refuses(Code::SignatureWrong);
+    if must_be_proven || store.unproven.len() <= PROVEN_AT_ONCE {
+        let findings = store.prove();
+        if must_be_proven {
+            let lying: HashSet<&Path> = findings.iter().map(|f| f.file.as_path()).collect();
+            store.certificates.retain(|c| !lying.contains(c.file()));
         }
         store.findings.extend(findings);
-        store.certificates.extend(certificates);
-    }
-    for source in sources {
-        let is_silent = store.certificates.iter().all(|c| !c.place.starts_with(source))
-            && store.findings.iter().all(|f| !f.file.starts_with(source));
-        if is_silent {
-            let text = "no certificate with its key is found there";
-            store.findings.push(Finding::new(Code::NothingThere, source, text));
-        }
+        store.unproven.clear();
     }
     store
 }
 
-/// Files that belong together.
-struct Group {
-    place: PathBuf,
-    certificates: Vec<Found<Parsed>>,
-    keys: Vec<Found<Arc<dyn SigningKey>>>,
-    /// Whose leafs are served; the other files only help.
-    serves: Option<PathBuf>,
-    is_readable: bool,
-    /// What it was read from; `None`: the folder itself cannot be read.
-    files: Option<Vec<PathBuf>>,
-}
-
-impl Group {
-    /// Of which nothing can be read.
-    fn unreadable(place: &Path) -> Self {
-        let (certificates, keys) = (Vec::new(), Vec::new());
-        Self {
-            place: place.to_owned(),
-            certificates,
-            keys,
-            serves: None,
-            is_readable: false,
-            files: None,
-        }
+impl Store {
+    /// Verifies the signatures that [`load`] has left for later, and says which are wrong.
+    #[must_use]
+    pub fn prove(&self) -> Vec<Finding> {
+        let proven = parallel::map(&self.unproven, |certificate| certificate.prove());
+        let findings = proven.into_iter().flatten();
+        findings.filter_map(|finding| self.policy.judge(finding)).collect()
     }
 
-    /// Whether a file is there, as far as can be seen.
-    fn may_have(&self, file: &Path) -> bool {
-        self.files.as_ref().is_none_or(|files| files.iter().any(|f| f == file))
+    /// The worst that was found.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
     }
 
-    /// The file with this certificate's key, if no certificate goes with it any more.
-    fn lone_key_of(&self, old: &Certificate) -> Option<&Path> {
-        let public = old.certified.key.public_key()?;
-        let (file, _) =
-            self.keys.iter().find(|(_, key)| key.public_key().as_ref() == Some(&public))?;
-        let is_lone = !self.certificates.iter().any(|(_, leaf)| leaf.spki == public.as_ref());
-        is_lone.then_some(file)
+    /// What is done about findings.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
-    fn read(
-        place: &Path,
-        files: &[PathBuf],
-        serves: Option<PathBuf>,
-        findings: &mut Vec<Finding>,
-    ) -> Self {
-        let mut group = Self {
-            place: place.to_owned(),
-            certificates: Vec::new(),
-            keys: Vec::new(),
-            serves,
-            is_readable: true,
-            files: Some(files.to_vec()),
-        };
-        for file in files {
-            // What is only there to help may be anything.
-            let is_helper = group.serves.as_ref().is_some_and(|serves| serves != file);
-            match group.add(file) {
-                Err(finding) if !is_helper => {
-                    group.is_readable = false;
-                    findings.push(finding);
-                }
-                _ => {}
-            }
-        }
-        group
+    fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings.into_iter().filter_map(|f| self.policy.judge(f)));
     }
 
-    fn add(&mut self, file: &Path) -> Result<(), Finding> {
-        let Some(content) = pem::read(file)? else { return Ok(()) };
-        for der in content.certificates {
-            if !self.certificates.iter().any(|(_, c)| c.der == der) {
-                let parsed =
-                    Parsed::new(&der).map_err(|why| Finding::new(Code::Damaged, file, why))?;
-                self.certificates.push((file.to_owned(), parsed));
-            }
-        }
-        for der in content.keys {
-            self.keys.push((file.to_owned(), key(file, &der)?));
-        }
-        Ok(())
-    }
-
-    /// The certificates that can be served, and what is wrong with the rest.
-    fn certificates(&self, pool: &[&Parsed], all: &[Self]) -> (Vec<Fresh>, Vec<Finding>) {
-        let beside: Vec<&Parsed> = self.certificates.iter().map(|(_, c)| c).collect();
-        let (mut fresh, mut findings) = (Vec::new(), Vec::new());
-        for (file, leaf) in &self.certificates {
-            if self.serves.as_ref().is_some_and(|serves| serves != file) {
+    /// Decides between what a place has now, and what it had before.
+    fn take(
+        &mut self,
+        place: &Place,
+        fresh: Vec<Fresh>,
+        findings: Vec<Finding>,
+        old: &[&Arc<Certificate>],
+    ) {
+        let before = self.findings.len();
+        let mut certificates: Vec<Arc<Certificate>> = Vec::new();
+        self.say(place.findings().cloned().chain(findings));
+        for Fresh { certificate, findings } in fresh {
+            let findings: Vec<Finding> =
+                findings.into_iter().filter_map(|f| self.policy.judge(f)).collect();
+            let is_refused = findings.iter().any(|f| f.severity == Severity::Error);
+            self.findings.extend(findings);
+            if is_refused {
                 continue;
             }
-            // Beside it, then anywhere: some keep their keys in a folder of its own, and a key fits one
-            // certificate alone.
-            let mut keys = self.keys.iter().chain(all.iter().flat_map(|group| &group.keys));
-            match keys.find(|(_, key)| is_pair(key.as_ref(), leaf)) {
-                Some((_, key)) if !self.is_authority(leaf) => {
-                    fresh.push(self.serve(file, leaf, key, &beside, pool, &mut findings));
+            let End::Missing(missing) = &certificate.chain.end else {
+                certificates.push(certificate);
+                continue;
+            };
+            if let Some(old) = old.iter().find(|old| is_step_back(&certificate, old)) {
+                let text = format!(
+                    "the issuer {} is not at hand, so the certificate before it, whose chain is complete, goes on being served",
+                    missing.issuer
+                );
+                self.say([Finding::new(Code::PreviousKept, certificate.file(), text)]);
+                certificates.push(Arc::clone(old));
+            } else {
+                certificates.push(certificate);
+            }
+        }
+        let is_broken = self.findings[before..].iter().any(|f| f.severity == Severity::Error);
+        let covered: HashSet<(&str, KeyKind)> = certificates
+            .iter()
+            .flat_map(|c| c.names().iter().map(|name| (name.as_str(), c.kind())))
+            .collect();
+        let mut kept: Vec<Arc<Certificate>> = Vec::new();
+        for old in old {
+            if old.names().iter().all(|name| covered.contains(&(name, old.kind()))) {
+                continue;
+            }
+            if is_broken && place.may_have(old.file()) {
+                kept.push(Arc::clone(old));
+            } else if let Some(key) = lone_key_of(place, old) {
+                let text =
+                    format!("the certificate for this key, {}, is gone", old.file().display());
+                self.say([Finding::new(Code::PreviousKept, &*key.path, text)]);
+                kept.push(Arc::clone(old));
+            }
+            // What was taken away with its key was taken away on purpose.
+        }
+        self.certificates.extend(certificates);
+        self.certificates.extend(kept);
+    }
+
+    fn say_what_is_silent(&mut self, sources: &[PathBuf]) {
+        let mut silent: HashSet<&Path> = sources.iter().map(PathBuf::as_path).collect();
+        let files = self.certificates.iter().map(|c| c.file());
+        for file in files.chain(self.findings.iter().map(|f| f.file.as_path())) {
+            for above in file.ancestors() {
+                silent.remove(above);
+            }
+        }
+        for source in sources.iter().filter(|source| silent.contains(source.as_path())) {
+            let text = "no certificate with its key is found there";
+            self.say([Finding::new(Code::NothingThere, source, text)]);
+        }
+    }
+
+    fn authorities(&self) -> impl Iterator<Item = &Arc<Parsed>> {
+        let all = self.places.iter().flatten().flat_map(|place| place.certificates());
+        all.map(|(_, certificate)| certificate).filter(|c| c.is_ca)
+    }
+
+    /// A place that cannot be read now must not take its authorities from others.
+    fn of_unreadable<'a>(
+        &'a self,
+        places: &'a [Arc<Place>],
+    ) -> impl Iterator<Item = &'a Arc<Parsed>> {
+        let unreadable: HashSet<&Path> =
+            places.iter().filter(|p| !p.is_readable()).map(|p| &*p.path).collect();
+        let old = self.certificates.iter().filter(move |c| unreadable.contains(&*c.place));
+        old.flat_map(|c| &c.chain.issuers)
+    }
+
+    fn by_leaf(&self) -> HashMap<&[u8], &Arc<Certificate>> {
+        self.certificates.iter().map(|c| (c.leaf.der.as_ref(), c)).collect()
+    }
+
+    fn by_place(&self) -> HashMap<&Path, Vec<&Arc<Certificate>>> {
+        let mut places: HashMap<&Path, Vec<&Arc<Certificate>>> = HashMap::new();
+        for certificate in &self.certificates {
+            places.entry(&*certificate.place).or_default().push(certificate);
+        }
+        places
+    }
+}
+
+/// A certificate that could be served, and what is wrong with it.
+struct Fresh {
+    certificate: Arc<Certificate>,
+    findings: Vec<Finding>,
+}
+
+/// Brings leafs, keys and issuers together.
+struct Matcher<'a> {
+    /// By public key. Beside the leaf or anywhere: some keep their keys in a folder of its own, and a
+    /// key fits one certificate alone.
+    keys: HashMap<&'a [u8], (&'a File, &'a Arc<Key>)>,
+    pool: &'a Pool,
+    anchors: &'a Anchors,
+    previous: HashMap<&'a [u8], &'a Arc<Certificate>>,
+    now: i64,
+}
+
+impl Matcher<'_> {
+    /// The certificates of a place that could be served, and what is wrong with the rest.
+    fn certificates(&self, place: &Place) -> (Vec<Fresh>, Vec<Finding>) {
+        let mut seen: HashSet<&[u8]> = HashSet::new();
+        let (mut fresh, mut findings) = (Vec::new(), Vec::new());
+        for (file, leaf) in place.certificates() {
+            if !place.is_served(file) || !seen.insert(&leaf.der) {
+                continue;
+            }
+            match self.keys.get(leaf.spki.as_slice()) {
+                Some((key_file, key)) if !is_authority(leaf, place) => {
+                    let chain = Chain::build(leaf, self.pool, self.anchors, self.now);
+                    let findings = lint((file, leaf), key_file, &chain, self.now);
+                    let new = Certificate::new(leaf, key, chain, (&file.path, &place.path));
+                    let certificate = self.same_as_before(&new).unwrap_or_else(|| Arc::new(new));
+                    fresh.push(Fresh { certificate, findings });
                 }
                 Some(_) => {}
                 // An authority beside its leafs needs no key; and why one is missing where a file
                 // cannot be read has been said.
-                None if leaf.is_ca || !self.is_readable => {}
-                None => findings.push(self.no_key(file, leaf)),
+                None if leaf.is_ca || !place.is_readable() => {}
+                None => findings.push(no_key(file, leaf, place)),
             }
         }
         (fresh, findings)
     }
 
-    /// An authority that has issued something here is not there to be served itself.
-    fn is_authority(&self, certificate: &Parsed) -> bool {
-        let has_issued = |(_, other): &Found<Parsed>| {
-            certificate.is_named_issuer_of(other) && other.der != certificate.der
-        };
-        certificate.is_ca && self.certificates.iter().any(has_issued)
+    /// A certificate that is what it was keeps what was found out about it.
+    fn same_as_before(&self, new: &Certificate) -> Option<Arc<Certificate>> {
+        let old = self.previous.get(new.leaf.der.as_ref())?;
+        (old.file == new.file && old.is_same(new)).then(|| Arc::clone(old))
     }
 
-    fn serve(
-        &self,
-        file: &Path,
-        leaf: &Parsed,
-        key: &Arc<dyn SigningKey>,
-        beside: &[&Parsed],
-        pool: &[&Parsed],
-        findings: &mut Vec<Finding>,
-    ) -> Fresh {
-        let chain = chain::build(leaf, beside, pool);
-        if let Some(missing) = &chain.missing {
-            let whence = missing
-                .url
-                .as_ref()
-                .map_or(String::new(), |url| format!(", it can be had from {url}"));
-            let text = format!(
-                "the chain is not complete: the issuer {} is not at hand{whence}; put it beside the certificate, or into `intermediates`",
-                missing.issuer
-            );
-            findings.push(Finding::new(Code::ChainIncomplete, file, text));
-        }
-        if !leaf.has_san {
-            findings.push(Finding::new(
-                Code::NoSan,
-                file,
-                "it has no subject alternative name, which today's clients want (RFC 9525 §6.3)",
-            ));
-        }
-        match (leaf.not_before, leaf.not_after, now()) {
-            (from, _, now) if now < from => {
-                findings.push(Finding::new(Code::NotYetValid, file, "it is not valid yet"));
-            }
-            (_, to, now) if now > to => {
-                findings.push(Finding::new(
-                    Code::Expired,
-                    file,
-                    "it has expired: clients will refuse it",
-                ));
-            }
-            _ => {}
-        }
-        let certificate = Arc::new(Certificate {
-            names: leaf.names.clone(),
-            file: file.to_owned(),
-            kind: if key.algorithm() == SignatureAlgorithm::RSA {
-                KeyKind::Rsa
-            } else {
-                KeyKind::Ecdsa
-            },
-            valid: (leaf.not_before, leaf.not_after),
-            certified: Arc::new(CertifiedKey::new(chain.certificates, key.clone())),
-            place: self.place.clone(),
-        });
-        Fresh { certificate, missing: chain.missing }
-    }
-
-    fn no_key(&self, file: &Path, leaf: &Parsed) -> Finding {
-        let name = leaf.names.first().map_or(leaf.subject.1.as_str(), String::as_str);
-        let (code, text) = match self.keys.as_slice() {
-            [] => (Code::NoKey, format!("there is no private key for {name} beside it")),
-            [(key, _)] => (
-                Code::KeyMismatch,
-                format!("the key in {} does not match the certificate for {name}", key.display()),
-            ),
-            keys => (
-                Code::KeyMismatch,
-                format!(
-                    "none of the {} keys beside it matches the certificate for {name}",
-                    keys.len()
-                ),
-            ),
-        };
-        Finding::new(code, file, text)
+    /// Whether this very certificate was there before.
+    fn has(&self, certificate: &Arc<Certificate>) -> bool {
+        let old = self.previous.get(certificate.leaf.der.as_ref());
+        old.is_some_and(|old| Arc::ptr_eq(old, certificate))
     }
 }
 
-/// A certificate that has just been loaded.
-struct Fresh {
-    certificate: Arc<Certificate>,
-    missing: Option<Missing>,
+/// An authority that has issued something here is not there to be served itself.
+fn is_authority(certificate: &Parsed, place: &Place) -> bool {
+    certificate.is_ca
+        && place
+            .certificates()
+            .any(|(_, c)| certificate.is_named_issuer_of(c) && c.der != certificate.der)
 }
 
-impl Fresh {
-    /// Whether clients could still verify the old one, and cannot verify this one.
-    fn is_step_back_from(&self, old: &Certificate) -> bool {
-        self.missing.is_some()
-            && old.certified.cert.len() > 1
-            && old.kind == self.certificate.kind
-            && old.valid.1 > now()
-            && old.names.iter().any(|n| self.certificate.names.contains(n))
-    }
-
-    fn missing_text(&self) -> &str {
-        self.missing.as_ref().map_or("", |m| m.issuer.as_str())
-    }
+fn no_key(file: &File, leaf: &Parsed, place: &Place) -> Finding {
+    let name = leaf.label();
+    let paired: HashSet<&[u8]> = place.certificates().map(|(_, c)| c.spki.as_slice()).collect();
+    let lone: Vec<_> = place.keys().filter(|(_, key)| !paired.contains(&*key.spki)).collect();
+    let of_same_name = lone.iter().find(|(key, _)| key.path.file_stem() == file.path.file_stem());
+    let (code, text) = match (of_same_name, lone.as_slice()) {
+        (Some((key, _)), _) | (None, [(key, _)]) => (
+            Code::KeyMismatch,
+            format!("the key in {} does not match the certificate for {name}", key.path.display()),
+        ),
+        (None, []) => (Code::NoKey, format!("there is no private key for {name} beside it")),
+        (None, lone) => (
+            Code::KeyMismatch,
+            format!("none of the {} keys beside it matches the certificate for {name}", lone.len()),
+        ),
+    };
+    Finding::new(code, &*file.path, text)
 }
 
-/// All groups of files in these places. Each folder is one; so is each single file, with what lies
-/// beside it as a help.
-fn find(sources: &[PathBuf], findings: &mut Vec<Finding>) -> Vec<Group> {
-    let mut groups = Vec::new();
-    let mut seen = HashSet::new();
-    for source in sources {
-        match fs::metadata(source) {
-            Ok(meta) if meta.is_dir() => folder(source, 0, &mut seen, &mut groups, findings),
-            Ok(_) => {
-                let folder = source.parent().unwrap_or(Path::new("."));
-                let mut files = list(folder).map(|(files, _)| files).unwrap_or_default();
-                files.retain(|f| f != source);
-                files.insert(0, source.clone());
-                groups.push(Group::read(source, &files, Some(source.clone()), findings));
-            }
-            Err(e) => {
-                findings.push(Finding::new(
-                    Code::Unreadable,
-                    source,
-                    format!("it cannot be read: {e}"),
-                ));
-                groups.push(Group::unreadable(source));
-            }
-        }
-    }
-    groups
+/// The file with this certificate's key, if no certificate goes with it any more.
+fn lone_key_of<'a>(place: &'a Place, old: &Certificate) -> Option<&'a File> {
+    let (file, key) = place.keys().find(|(_, key)| key.spki == old.key.spki)?;
+    let is_lone = place.certificates().all(|(_, leaf)| *leaf.spki != *key.spki);
+    is_lone.then_some(file)
 }
 
-fn folder(
-    path: &Path,
-    depth: usize,
-    seen: &mut HashSet<PathBuf>,
-    groups: &mut Vec<Group>,
-    findings: &mut Vec<Finding>,
-) {
-    // Links may lead in circles, or twice to one place.
-    let is_new = fs::canonicalize(path).is_ok_and(|real| seen.insert(real));
-    if depth > DEEPEST || !is_new {
-        return;
-    }
-    match list(path) {
-        Ok((files, folders)) => {
-            groups.push(Group::read(path, &files, None, findings));
-            folders.iter().for_each(|f| folder(f, depth + 1, seen, groups, findings));
-        }
-        Err(e) => {
-            findings.push(Finding::new(
-                Code::Unreadable,
-                path,
-                format!("the folder cannot be read: {e}"),
-            ));
-            groups.push(Group::unreadable(path));
-        }
-    }
-}
-
-/// A folder's files and folders in order of name, without hidden ones.
-fn list(path: &Path) -> std::io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        match fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() => folders.insert(path),
-            // A link to nowhere is said to be unreadable when it is read.
-            _ => files.insert(path),
-        };
-    }
-    Ok((files.into_iter().collect(), folders.into_iter().collect()))
-}
-
-fn key(file: &Path, der: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Finding> {
-    any_supported_type(der).map_err(|e| {
-        Finding::new(Code::Damaged, file, format!("the private key cannot be used: {e}"))
-    })
-}
-
-fn is_pair(key: &dyn SigningKey, leaf: &Parsed) -> bool {
-    key.public_key().is_some_and(|spki| spki.as_ref() == leaf.spki)
+/// Whether clients could still verify the old one, and cannot verify the new one.
+fn is_step_back(new: &Certificate, old: &Certificate) -> bool {
+    !matches!(old.chain.end, End::Missing(_))
+        && !old.chain.issuers.is_empty()
+        && old.kind() == new.kind()
+        && old.valid().1 > now()
+        && old.names().iter().any(|name| new.names().contains(name))
 }

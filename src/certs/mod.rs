@@ -3,19 +3,27 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod certificate;
 mod chain;
+mod date;
+mod files;
 mod finding;
 mod issue;
+mod lint;
 mod load;
+mod parallel;
 mod pem;
+mod place;
 mod set;
 mod trust;
 mod x509;
 
+pub use certificate::{Certificate, Issuance, KeyKind};
+pub use date::date;
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
-pub use load::{Certificate, KeyKind, Store, load};
-pub use set::{CertificateSet, Choice, Reason, Wishes};
+pub use load::{Sources, Store, load};
+pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
 pub use trust::Anchors;
 
 /// Seconds since 1970.

@@ -1,18 +1,15 @@
-//! PEM files. The only user of `rustls-pemfile`.
+//! PEM: octets → certificates and keys. The only user of `rustls-pemfile`.
 
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::{borrow::Cow, path::Path};
 
+use memchr::memmem;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
 use super::{Code, Finding};
 
-/// The largest file that is looked into: 10,000 certificates fit.
-const LARGEST: u64 = 16 << 20;
+/// More blocks than any file of ours has: the bundles of all public authorities have 150.
+const MOST_BLOCKS: usize = 4096;
 
 /// Names that promise PEM. A file that breaks the promise is a finding; another file is not.
 const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "chain"];
@@ -24,28 +21,22 @@ pub(super) struct Content {
     pub keys: Vec<PrivateKeyDer<'static>>,
 }
 
-/// Reads a file. `Ok(None)`: it is no PEM file, and its name does not say that it is.
-pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
-    // A pipe or a device would be read for ever.
-    let is_file = fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_file();
-    if !is_file {
-        return Ok(None);
+/// Whether a file's name says that it is PEM.
+pub(super) fn is_promised(path: &Path) -> bool {
+    path.extension().is_some_and(|e| EXTENSIONS.iter().any(|p| e.eq_ignore_ascii_case(p)))
+}
+
+/// Understands a file's octets. `Ok(None)`: it is no PEM, and its name does not say that it is.
+pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<Option<Content>, Finding> {
+    if memmem::find(octets, b"-----BEGIN ").is_none() {
+        return if is_promised(path) { Err(not_pem(path, octets)) } else { Ok(None) };
     }
-    let bytes = bytes(path)?;
-    let promised =
-        path.extension().is_some_and(|e| EXTENSIONS.iter().any(|p| e.eq_ignore_ascii_case(p)));
-    if memchr::memmem::find(&bytes, b"-----BEGIN ").is_none() {
-        return if promised { Err(no_pem(path, &bytes)) } else { Ok(None) };
+    if let Some(finding) = stranger(path, octets) {
+        return Err(finding);
     }
-    if is_encrypted(&bytes) {
-        let text = format!(
-            "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {} -out {0}.plain",
-            path.display()
-        );
-        return Err(Finding::new(Code::KeyEncrypted, path, text));
-    }
+    let mended = mended(octets);
     let mut content = Content::default();
-    let mut rest = bytes.as_slice();
+    let mut rest: &[u8] = &mended;
     loop {
         match rustls_pemfile::read_one_from_slice(rest) {
             Ok(None) => return Ok(Some(content)),
@@ -62,45 +53,86 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
             }
             Err(error) => return Err(Finding::new(Code::Damaged, path, describe(&error))),
         }
+        if content.certificates.len() + content.keys.len() > MOST_BLOCKS {
+            let text = format!(
+                "it holds more than {MOST_BLOCKS} certificates and keys: give each certificate a file"
+            );
+            return Err(Finding::new(Code::Damaged, path, text));
+        }
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {
-    let failed = |e| unreadable(path, &e);
-    let file = fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Finding::new(
-            Code::NotPem,
-            path,
-            "it is longer than 16 MiB, which no PEM file is",
-        ));
+/// Two accidents that people have with files: a byte order mark before the first block, which some
+/// editors write, and blocks that were joined without a line end between them.
+fn mended(octets: &[u8]) -> Cow<'_, [u8]> {
+    let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
+    let joint = b"----------BEGIN ";
+    if memmem::find(octets, joint).is_none() {
+        return Cow::Borrowed(octets);
     }
-    Ok(bytes)
+    let mut mended = Vec::with_capacity(octets.len() + 64);
+    let mut from = 0;
+    for at in memmem::find_iter(octets, joint) {
+        mended.extend_from_slice(&octets[from..at + 5]);
+        mended.push(b'\n');
+        from = at + 5;
+    }
+    mended.extend_from_slice(&octets[from..]);
+    Cow::Owned(mended)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
-    Finding::new(Code::Unreadable, path, format!("it cannot be read: {error}"))
+/// Blocks that hold what we want in a form that we cannot use, and the command that helps.
+fn stranger(path: &Path, octets: &[u8]) -> Option<Finding> {
+    let has = |what: &str| memmem::find(octets, what.as_bytes()).is_some();
+    let file = path.display();
+    let (code, text) = if has("Proc-Type: 4,ENCRYPTED") || has("-----BEGIN ENCRYPTED PRIVATE KEY") {
+        // RFC 1421 headers, or PKCS #8's own way.
+        let text = format!(
+            "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {file} -out {file}.plain"
+        );
+        (Code::KeyEncrypted, text)
+    } else if has("-----BEGIN TRUSTED CERTIFICATE") {
+        let text = format!(
+            "it holds a certificate in OpenSSL's own form: openssl x509 -in {file} -out {file}.pem"
+        );
+        (Code::NotPem, text)
+    } else if has("-----BEGIN PKCS7") {
+        let text = format!(
+            "it holds its certificates as PKCS #7: openssl pkcs7 -print_certs -in {file} -out {file}.pem"
+        );
+        (Code::NotPem, text)
+    } else if has("-----BEGIN OPENSSH PRIVATE KEY") {
+        (Code::NotPem, "it holds a key for SSH, which certificates are not made for".to_owned())
+    } else {
+        return None;
+    };
+    Some(Finding::new(code, path, text))
 }
 
-fn no_pem(path: &Path, bytes: &[u8]) -> Finding {
-    let text = match bytes {
+fn not_pem(path: &Path, octets: &[u8]) -> Finding {
+    let file = path.display();
+    let text = match octets {
         [] => "it is empty".to_owned(),
-        // An ASN.1 SEQUENCE: DER, or PKCS #12.
-        [0x30, ..] => format!(
-            "it is binary, not PEM: try openssl x509 -inform der -in {0} -out {0}.pem, or openssl pkcs12 -nodes -in {0} -out {0}.pem",
-            path.display()
+        // An ASN.1 SEQUENCE: DER. PKCS #12 begins with a version 3 inside, PKCS #8 with 0 or 1.
+        [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] | [0x30, 0x80, 0x02, 0x01, 0x03, ..] => format!(
+            "it is PKCS #12 (PFX), not PEM: openssl pkcs12 -nodes -in {file} -out {file}.pem"
         ),
+        [0x30, 0x82, _, _, 0x02, 0x01, 0x00 | 0x01, ..]
+        | [0x30, 0x81, _, 0x02, 0x01, 0x00 | 0x01, ..]
+        | [0x30, _, 0x02, 0x01, 0x00 | 0x01, ..] => {
+            format!(
+                "it is a key in DER, not PEM: openssl pkey -inform der -in {file} -out {file}.pem"
+            )
+        }
+        [0x30, ..] => format!(
+            "it is binary (DER), not PEM: openssl x509 -inform der -in {file} -out {file}.pem"
+        ),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            format!("it is UTF-16, not PEM: iconv -f utf-16 -t utf-8 {file} >{file}.pem")
+        }
         _ => "it holds no PEM block (-----BEGIN …)".to_owned(),
     };
     Finding::new(Code::NotPem, path, text)
-}
-
-/// RFC 1421 headers, or PKCS #8's own way.
-fn is_encrypted(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"Proc-Type: 4,ENCRYPTED").is_some()
-        || memchr::memmem::find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----").is_some()
 }
 
 fn describe(error: &rustls_pemfile::Error) -> String {
@@ -111,6 +143,3 @@ fn describe(error: &rustls_pemfile::Error) -> String {
         Base64Decode(why) => format!("a PEM block is damaged: {why}"),
     }
 }
-
-/// A certificate and where it was found.
-pub(super) type Found<T> = (PathBuf, T);

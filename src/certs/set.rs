@@ -4,22 +4,36 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
+    path::PathBuf,
     sync::Arc,
 };
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, KeyKind, Store, now};
+use super::{Certificate, Code, Finding, KeyKind, Store, date, now};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
+    /// The file that says it.
+    pub file: PathBuf,
     /// Our own name: its certificate is the default where no other is named.
     pub hostname: String,
     /// The name whose certificate is the default.
     pub default: Option<String>,
     /// Local addresses, and the name whose certificate is shown there to clients without SNI.
     pub by_address: BTreeMap<IpAddr, String>,
+    /// Names that somebody has written down, and means to be covered.
+    pub names: Vec<Wish>,
+}
+
+/// A name that a certificate has to cover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The key in the configuration.
+    pub key: String,
+    /// The name.
+    pub name: String,
 }
 
 /// All certificates, ready to be chosen from. Never changes: a reload makes a new one.
@@ -56,49 +70,39 @@ pub enum Reason {
 }
 
 impl CertificateSet {
-    /// Sorts what was loaded. Errors name what the configuration wants and no certificate covers.
-    pub fn new(store: &Store, wishes: &Wishes) -> Result<Self, Vec<String>> {
-        let mut names: HashMap<Box<str>, Slot> = HashMap::new();
-        for certificate in &store.certificates {
-            for name in &certificate.names {
-                names.entry(name.as_str().into()).or_default().add(certificate);
-            }
-        }
-        let mut problems = Vec::new();
-        let mut named = |key: String, name: &str| {
+    /// Sorts what was loaded; `None`: there is nothing to choose from. What is wrong comes with it:
+    /// names that several certificates have, and names that the configuration wants and none has.
+    #[must_use]
+    pub fn new(store: &Store, wishes: &Wishes) -> (Option<Self>, Vec<Finding>) {
+        let (names, mut findings) = by_name(&store.certificates);
+        let mut named = |key: &str, name: &str| {
             let slot = lookup(&names, &name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
             if slot.is_none() {
-                problems.push(format!("{key}: no certificate covers {name}"));
+                let text = format!("{key}: no certificate covers {name}");
+                findings.push(Finding::new(Code::NameNotCovered, &wishes.file, text));
             }
             slot
         };
-        let by_address = wishes
-            .by_address
-            .iter()
-            .filter_map(|(address, name)| {
-                Some((*address, named(format!("certificate_by_address: {address}"), name)?))
-            })
-            .collect();
-        let default = match &wishes.default {
-            Some(name) => named("default_certificate".to_owned(), name),
-            None => {
-                let first = || store.certificates.first().map(|c| Slot(vec![c.clone()]));
-                let own = lookup(&names, &wishes.hostname.to_ascii_lowercase())
-                    .map(|(slot, _)| slot.clone());
-                own.or_else(|| {
-                    // With both of its kinds, where it has them.
-                    let first = first()?;
-                    let name =
-                        first.0.first()?.names.first().and_then(|name| names.get(name.as_str()));
-                    Some(name.cloned().unwrap_or(first))
-                })
-            }
-        };
-        match default {
-            _ if !problems.is_empty() => Err(problems),
-            None => Err(vec!["certificates: none can be used".to_owned()]),
-            Some(default) => Ok(Self { names, by_address, default }),
+        let mut by_address = BTreeMap::new();
+        for (address, name) in &wishes.by_address {
+            let slot = named(&format!("certificate_by_address: {address}"), name);
+            by_address.extend(slot.map(|slot| (*address, slot)));
         }
+        let wished = wishes.default.as_ref().and_then(|name| named("default_certificate", name));
+        for wish in &wishes.names {
+            named(&wish.key, &wish.name);
+        }
+        let own =
+            || lookup(&names, &wishes.hostname.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
+        let first = || {
+            // With both of its kinds, where it has them.
+            let first = store.certificates.first()?;
+            let slot = first.names().first().and_then(|name| names.get(name.as_str()));
+            Some(slot.cloned().unwrap_or_else(|| Slot(vec![first.clone()])))
+        };
+        let default = wished.or_else(own).or_else(first);
+        let findings = findings.into_iter().filter_map(|f| store.policy().judge(f)).collect();
+        (default.map(|default| Self { names, by_address, default }), findings)
     }
 
     /// The choice for a client that asks for this name, if any, at this address of ours.
@@ -128,7 +132,7 @@ impl<'a> Choice<'a> {
     /// a client that can verify none of them, the best.
     #[must_use]
     pub fn certificate(self, schemes: &[SignatureScheme]) -> Option<&'a Arc<Certificate>> {
-        let fits = |c: &&Arc<Certificate>| c.certified.key.choose_scheme(schemes).is_some();
+        let fits = |c: &&Arc<Certificate>| c.fits(schemes);
         self.slot.0.iter().find(fits).or_else(|| self.slot.0.first())
     }
 
@@ -140,24 +144,55 @@ impl<'a> Choice<'a> {
 }
 
 impl Slot {
-    fn add(&mut self, certificate: &Arc<Certificate>) {
-        match self.0.iter_mut().find(|c| c.kind == certificate.kind) {
-            // Of two, one that is valid now, and of those the newest: an older one that is valid for
-            // longer was replaced for a reason.
-            Some(old) if rank(old) < rank(certificate) => *old = certificate.clone(),
-            Some(_) => {}
-            None => {
-                self.0.push(certificate.clone());
-                self.0.sort_by_key(|c: &Arc<Certificate>| -> KeyKind { c.kind });
-            }
+    /// Adds a certificate; the error is the one of its kind that is not needed, and what is instead.
+    fn add(&mut self, new: &Arc<Certificate>) -> Result<(), (Arc<Certificate>, Arc<Certificate>)> {
+        let Some(old) = self.0.iter_mut().find(|c| c.kind() == new.kind()) else {
+            self.0.push(new.clone());
+            self.0.sort_by_key(|c: &Arc<Certificate>| -> KeyKind { c.kind() });
+            return Ok(());
+        };
+        if old.leaf.der == new.leaf.der {
+            return Ok(());
         }
+        if rank(old) < rank(new) {
+            return Err((std::mem::replace(old, new.clone()), new.clone()));
+        }
+        Err((new.clone(), old.clone()))
     }
 }
 
-/// How good a certificate is among others for the same name.
-fn rank(certificate: &Certificate) -> (bool, i64) {
-    let (from, to) = certificate.valid;
-    ((from..=to).contains(&now()), from)
+/// How good a certificate is among others for the same name: valid now, then valid longest.
+fn rank(certificate: &Certificate) -> (bool, i64, i64) {
+    let (from, to) = certificate.valid();
+    ((from..=to).contains(&now()), to, from)
+}
+
+/// The certificates for each name, and a finding for each that is not needed for one.
+fn by_name(certificates: &[Arc<Certificate>]) -> (HashMap<Box<str>, Slot>, Vec<Finding>) {
+    let mut names: HashMap<Box<str>, Slot> = HashMap::with_capacity(certificates.len());
+    let mut spare: BTreeMap<PathBuf, (Vec<&str>, Arc<Certificate>)> = BTreeMap::new();
+    for certificate in certificates {
+        for name in certificate.names() {
+            let slot = names.entry(name.as_str().into()).or_default();
+            if let Err((loser, winner)) = slot.add(certificate) {
+                let entry = spare.entry(loser.file().to_owned());
+                entry.or_insert_with(|| (Vec::new(), winner)).0.push(name);
+            }
+        }
+    }
+    let findings = spare.into_iter().map(|(file, (names, winner))| {
+        let more =
+            if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
+        let text = format!(
+            "{}{more}: the certificate in {}, which is valid until {}, is served for it instead",
+            names[0],
+            winner.file().display(),
+            date(winner.valid().1)
+        );
+        Finding::new(Code::DuplicateName, file, text)
+    });
+    let findings = findings.collect();
+    (names, findings)
 }
 
 /// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.

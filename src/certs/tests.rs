@@ -16,7 +16,9 @@ use rcgen::{
 };
 use rustls::SignatureScheme;
 
-use super::{Certificate, CertificateSet, KeyKind, Reason, Severity, Store, Wishes, load};
+use super::{
+    Certificate, CertificateSet, KeyKind, Reason, Severity, Sources, Store, Wish, Wishes, load,
+};
 
 /// A root and an intermediate, and what they issue.
 struct Authority {
@@ -87,7 +89,7 @@ impl Folder {
     }
 
     fn load(&self, previous: Option<&Store>) -> Store {
-        load(std::slice::from_ref(&self.0), &[], previous)
+        load(&Sources { certificates: vec![self.0.clone()], ..Sources::default() }, previous)
     }
 }
 
@@ -114,11 +116,11 @@ fn ders(pem: &[&str]) -> Vec<Vec<u8>> {
 }
 
 fn chain(certificate: &Certificate) -> Vec<Vec<u8>> {
-    certificate.certified.cert.iter().map(|c| c.to_vec()).collect()
+    certificate.sent_chain().iter().map(|c| c.to_vec()).collect()
 }
 
 fn set(store: &Store) -> CertificateSet {
-    CertificateSet::new(store, &Wishes::default()).unwrap()
+    CertificateSet::new(store, &Wishes::default()).0.unwrap()
 }
 
 const ANYWHERE: &str = "192.0.2.1";
@@ -176,7 +178,12 @@ fn a_single_file_finds_its_key_beside_it() {
     folder.write("notes.txt", "-----BEGIN nothing");
     let pool = Folder::new();
     pool.write("ca.pem", &ca.intermediate.pem());
-    let store = load(&[file], std::slice::from_ref(&pool.0), None);
+    let sources = Sources {
+        certificates: vec![file],
+        intermediates: vec![pool.0.clone()],
+        ..Sources::default()
+    };
+    let store = load(&sources, None);
     assert_eq!(errors(&store), Vec::<String>::new());
     assert_eq!(store.certificates.iter().map(|c| c.label()).collect::<Vec<_>>(), ["a.example"]);
     assert_eq!(chain(&store.certificates[0]), ders(&[&leaf.cert, &ca.intermediate.pem()]));
@@ -202,8 +209,9 @@ fn a_name_goes_before_an_address_and_an_address_before_the_default() {
         hostname: "mx.example.com".into(),
         default: Some("d.example.net".into()),
         by_address: [("127.0.0.2".parse().unwrap(), "b.example.net".into())].into(),
+        ..Wishes::default()
     };
-    let set = CertificateSet::new(&folder.load(None), &wishes).unwrap();
+    let set = CertificateSet::new(&folder.load(None), &wishes).0.unwrap();
     for (sni, local, label, reason) in [
         (Some("www.example.org"), ANYWHERE, "www.example.org", Reason::Name),
         (Some("www.example.org."), ANYWHERE, "www.example.org", Reason::Name),
@@ -234,6 +242,7 @@ fn the_default_follows_the_hostname() {
     let default = |hostname: &str| {
         let set =
             CertificateSet::new(&store, &Wishes { hostname: hostname.into(), ..Wishes::default() })
+                .0
                 .unwrap();
         chosen(&set, None, ANYWHERE).0.label().to_owned()
     };
@@ -254,7 +263,10 @@ fn ecdsa_and_rsa_live_under_one_name() {
     folder.write("ec.pem", &format!("{}{}", ec.cert, ec.key));
     let set = set(&folder.load(None));
     let kind = |schemes: &[SignatureScheme]| {
-        set.choose(Some("m.example"), ANYWHERE.parse().unwrap()).certificate(schemes).unwrap().kind
+        set.choose(Some("m.example"), ANYWHERE.parse().unwrap())
+            .certificate(schemes)
+            .unwrap()
+            .kind()
     };
     assert_eq!(
         kind(&[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::ECDSA_NISTP256_SHA256]),
@@ -354,14 +366,14 @@ fn a_key_may_lie_in_another_folder() {
     let certificate =
         folder.write("certs/m.pem", &format!("{}{}", leaf.cert, ca.intermediate.pem()));
     let key = folder.write("private/m.key", &leaf.key);
-    let store = load(&[certificate, key], &[], None);
+    let store = load(&Sources { certificates: vec![certificate, key], ..Sources::default() }, None);
     assert_eq!(errors(&store), Vec::<String>::new());
     assert_eq!(store.certificates.iter().map(|c| c.label()).collect::<Vec<_>>(), ["m.example"]);
 }
 
 /// Next year's certificate may lie there already, and last year's still.
 #[test]
-fn of_two_for_one_name_the_newest_that_is_valid_is_served() {
+fn of_two_for_one_name_the_one_that_is_valid_longest_is_served_and_said() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let serve = |name: &str, from: i32, to: i32| {
         let mut params = CertificateParams::new(vec!["m.example".to_owned()]).unwrap();
@@ -372,11 +384,21 @@ fn of_two_for_one_name_the_newest_that_is_valid_is_served() {
         folder.write(name, &format!("{cert}{}", key.serialize_pem()));
         ders(&[&cert])
     };
-    serve("a.pem", 2020, 4000);
-    let newest = serve("b.pem", 2024, 3000);
+    serve("a.pem", 2024, 2990);
+    let longest = serve("b.pem", 2020, 3000);
     serve("c.pem", 3500, 4000);
-    let served = chosen(&set(&folder.load(None)), Some("m.example"), ANYWHERE).0;
-    assert_eq!(chain(&served)[0], newest[0]);
+    let (set, findings) = CertificateSet::new(&folder.load(None), &Wishes::default());
+    let served = chosen(&set.unwrap(), Some("m.example"), ANYWHERE).0;
+    assert_eq!(chain(&served)[0], longest[0]);
+    let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    for file in ["a.pem", "c.pem"] {
+        let is_said = |s: &&String| {
+            s.contains(&format!("{file}: V019: m.example"))
+                && s.contains("b.pem, which is valid until 3000-01-01")
+        };
+        assert!(said.iter().any(|s| is_said(&s)), "{file}: {said:?}");
+    }
+    assert_eq!(said.len(), 2, "{said:?}");
 }
 
 /// A folder that is taken away is taken out of service: that is how a domain is removed.
@@ -429,20 +451,22 @@ fn a_wish_that_no_certificate_covers_is_named() {
     let leaf = ca.leaf(&["m.example"], &ecdsa());
     folder.write("all.pem", &format!("{}{}", leaf.cert, leaf.key));
     let wishes = Wishes {
+        file: "/etc/v.yaml".into(),
         default: Some("x.example".into()),
         by_address: [("192.0.2.7".parse().unwrap(), "y.example".into())].into(),
+        names: vec![Wish { key: "aliases[0]".into(), name: "z.example".into() }],
         ..Wishes::default()
     };
-    let problems = CertificateSet::new(&folder.load(None), &wishes).unwrap_err();
+    let (set, findings) = CertificateSet::new(&folder.load(None), &wishes);
     assert_eq!(
-        problems,
+        findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
-            "certificate_by_address: 192.0.2.7: no certificate covers y.example",
-            "default_certificate: no certificate covers x.example"
+            "/etc/v.yaml: V020: certificate_by_address: 192.0.2.7: no certificate covers y.example",
+            "/etc/v.yaml: V020: default_certificate: no certificate covers x.example",
+            "/etc/v.yaml: V020: aliases[0]: no certificate covers z.example",
         ]
     );
-    assert_eq!(
-        CertificateSet::new(&Store::default(), &Wishes::default()).unwrap_err(),
-        ["certificates: none can be used"]
-    );
+    let set = set.expect("the rest is served");
+    assert_eq!(chosen(&set, None, "192.0.2.7").1, Reason::Default);
+    assert!(CertificateSet::new(&Store::default(), &Wishes::default()).0.is_none());
 }

@@ -5,6 +5,7 @@ use x509_parser::{
     error::X509Error,
     extensions::{GeneralName, ParsedExtension},
     prelude::{FromDer, X509Certificate},
+    public_key::PublicKey,
     x509::SubjectPublicKeyInfo,
 };
 
@@ -12,8 +13,10 @@ use x509_parser::{
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub der: CertificateDer<'static>,
-    /// DNS names and addresses from the SANs, in lower case; the CN only where there is no SAN.
+    /// DNS names from the SANs, in lower case; the CN only where there is no SAN.
     pub names: Vec<String>,
+    /// What the SANs hold besides, and no client can ask for by SNI.
+    pub others: Vec<String>,
     pub has_san: bool,
     /// Distinguished names as DER, to compare, and as text, to show.
     pub subject: (Vec<u8>, String),
@@ -22,7 +25,10 @@ pub(super) struct Parsed {
     pub authority_key_id: Option<Vec<u8>>,
     /// SubjectPublicKeyInfo as DER.
     pub spki: Vec<u8>,
+    pub key: PublicKeyKind,
     pub is_ca: bool,
+    /// Whether its signature is made with SHA-1, which clients refuse.
+    pub is_sha1: bool,
     /// Seconds since 1970.
     pub not_before: i64,
     pub not_after: i64,
@@ -30,23 +36,40 @@ pub(super) struct Parsed {
     pub ca_issuers: Option<String>,
 }
 
+/// What kind of key a certificate is for, with its size in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PublicKeyKind {
+    Ecdsa(usize),
+    Rsa(usize),
+    /// Ed25519, and what is not known here.
+    Other,
+}
+
 impl Parsed {
+    /// The error says in words why it cannot be read.
     pub(super) fn new(der: &CertificateDer<'static>) -> Result<Self, String> {
         let (rest, cert) = X509Certificate::from_der(der)
             .map_err(|e| format!("a certificate cannot be read: {e}"))?;
         if !rest.is_empty() {
             return Err("a certificate has octets behind its end".to_owned());
         }
-        let (names, has_san) = names(&cert);
+        let names = Names::of(&cert);
         let mut parsed = Self {
-            names,
-            has_san,
+            names: names.usable,
+            others: names.others,
+            has_san: names.has_san,
             subject: (cert.subject().as_raw().to_vec(), cert.subject().to_string()),
             issuer: (cert.issuer().as_raw().to_vec(), cert.issuer().to_string()),
             subject_key_id: None,
             authority_key_id: None,
             spki: cert.public_key().raw.to_vec(),
+            key: match cert.public_key().parsed() {
+                Ok(PublicKey::EC(point)) => PublicKeyKind::Ecdsa(point.key_size()),
+                Ok(PublicKey::RSA(key)) => PublicKeyKind::Rsa(key.key_size()),
+                _ => PublicKeyKind::Other,
+            },
             is_ca: cert.is_ca(),
+            is_sha1: SHA1.contains(&cert.signature_algorithm.algorithm.to_id_string().as_str()),
             not_before: cert.validity().not_before.timestamp(),
             not_after: cert.validity().not_after.timestamp(),
             ca_issuers: None,
@@ -74,13 +97,19 @@ impl Parsed {
         Ok(parsed)
     }
 
+    /// The name that it goes by in messages.
+    pub(super) fn label(&self) -> &str {
+        self.names.first().unwrap_or(&self.subject.1)
+    }
+
     /// Whether this certificate could be the other's issuer by its name and key id.
     pub(super) fn is_named_issuer_of(&self, other: &Self) -> bool {
-        let ids_agree = match (&self.subject_key_id, &other.authority_key_id) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => true,
-        };
-        self.is_ca && self.subject.0 == other.issuer.0 && ids_agree
+        self.is_ca && self.subject.0 == other.issuer.0 && self.key_ids_agree(other) != Some(false)
+    }
+
+    /// Whether the other names this key as its issuer's; `None` where one of them has no key id.
+    pub(super) fn key_ids_agree(&self, other: &Self) -> Option<bool> {
+        Some(self.subject_key_id.as_ref()? == other.authority_key_id.as_ref()?)
     }
 
     /// Whether this certificate's key made the other's signature.
@@ -106,22 +135,60 @@ impl Parsed {
     pub(super) fn is_self_issued(&self) -> bool {
         self.subject.0 == self.issuer.0
     }
+
+    /// Whether it is valid at this time, in seconds since 1970.
+    pub(super) fn is_valid_at(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
 }
 
 /// id-ad-caIssuers
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
 
-fn names(cert: &X509Certificate<'_>) -> (Vec<String>, bool) {
-    if let Ok(Some(san)) = cert.subject_alternative_name() {
-        let names = san.value.general_names.iter().filter_map(|name| match name {
-            GeneralName::DNSName(name) => dns_name(name),
-            _ => None,
-        });
-        return (names.collect(), true);
+/// With RSA, ECDSA and DSA.
+const SHA1: [&str; 3] = ["1.2.840.113549.1.1.5", "1.2.840.10045.4.1", "1.2.840.10040.4.3"];
+
+/// The names that a certificate is for.
+struct Names {
+    usable: Vec<String>,
+    others: Vec<String>,
+    has_san: bool,
+}
+
+impl Names {
+    fn of(cert: &X509Certificate<'_>) -> Self {
+        let mut names = Self { usable: Vec::new(), others: Vec::new(), has_san: true };
+        match cert.subject_alternative_name() {
+            Ok(Some(san)) => san.value.general_names.iter().for_each(|name| names.add(name)),
+            Err(_) => names.others.push("(subject alternative names that cannot be read)".into()),
+            Ok(None) => {
+                names.has_san = false;
+                let cn = cert.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok());
+                names.usable.extend(cn.and_then(dns_name));
+            }
+        }
+        names
     }
-    let common_name =
-        cert.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).and_then(dns_name);
-    (common_name.into_iter().collect(), false)
+
+    fn add(&mut self, name: &GeneralName<'_>) {
+        match name {
+            GeneralName::DNSName(name) => match dns_name(name) {
+                Some(name) => self.usable.push(name),
+                // Escaped: what is in there was written by somebody else.
+                None => self.others.push(format!("DNS:{}", name.escape_default())),
+            },
+            GeneralName::IPAddress(octets) => self.others.push(address(octets)),
+            // Mail addresses and the like are not for us.
+            GeneralName::RFC822Name(_) | GeneralName::URI(_) | GeneralName::OtherName(..) => {}
+            other => self.others.push(format!("{other:?}").escape_default().to_string()),
+        }
+    }
+}
+
+fn address(octets: &[u8]) -> String {
+    let v4 = <[u8; 4]>::try_from(octets).map(std::net::IpAddr::from);
+    let address = v4.or_else(|_| <[u8; 16]>::try_from(octets).map(std::net::IpAddr::from));
+    address.map_or_else(|_| format!("IP:{octets:02x?}"), |address| format!("IP:{address}"))
 }
 
 /// A name that a client could ask for, or a wildcard in the one form that RFC 9525 §6.3 knows.

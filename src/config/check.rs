@@ -1,12 +1,8 @@
 //! The text → a configuration that makes sense, or all that does not.
 
-use std::{
-    collections::BTreeMap,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{Config, Level, Limits, Log, Problem, listeners, section};
+use super::{Config, Level, Limits, Log, Problem, certificates, listeners, section};
 use crate::{
     config::section::Section,
     values::{Duration, Size, Timeouts},
@@ -17,19 +13,14 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let mut top = Section::new(String::new(), &mapping, &notebook);
     let mut warnings = Vec::new();
 
-    let hostname = hostname(&mut top);
+    let names = certificates::names(&mut top);
     let state_dir =
         path(&mut top, "state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/vestibule"));
-    let certificates = paths(&mut top, "certificates").unwrap_or_else(|| {
-        top.note(
-            "certificates",
-            "it is missing: a list of files and folders, such as [/etc/letsencrypt/live]",
-        );
-        Vec::new()
-    });
+    let certificates = paths(&mut top, "certificates").unwrap_or_default();
     let intermediates = paths(&mut top, "intermediates").unwrap_or_default();
     let default_certificate = top.take("default_certificate");
-    let certificate_by_address = certificate_by_address(&mut top);
+    let certificate_by_address = certificates::by_address(&mut top);
+    let lint = certificates::lint(&mut top);
     let backends = listeners::backends(&mut top);
     let listeners = listeners::listeners(&mut top, &backends, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
@@ -43,12 +34,15 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         return Err(problems);
     }
     Ok(Config {
-        hostname,
+        hostname: names.hostname,
+        aliases: names.aliases,
         state_dir,
         certificates,
         intermediates,
         default_certificate,
         certificate_by_address,
+        lint,
+        wishes: names.wishes,
         plaintext_from,
         listeners,
         timeouts,
@@ -56,18 +50,6 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         log,
         warnings,
     })
-}
-
-fn hostname(top: &mut Section<'_>) -> String {
-    let name: Option<String> = top.take("hostname");
-    if let Some(name) = name.as_deref()
-        && (name.is_empty()
-            || name.len() > 253
-            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.')))
-    {
-        top.note("hostname", format!("`{name}` is not a host name"));
-    }
-    name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
@@ -89,19 +71,6 @@ fn paths(top: &mut Section<'_>, key: &'static str) -> Option<Vec<PathBuf>> {
 /// A daemon's working directory is nobody's business.
 fn relative(path: &Path) -> String {
     format!("`{}` is relative: write the whole path, from / on", path.display())
-}
-
-fn certificate_by_address(top: &mut Section<'_>) -> BTreeMap<IpAddr, String> {
-    let key = "certificate_by_address";
-    let mut certificates = BTreeMap::new();
-    for (address, value) in top.entries(key) {
-        let path = format!("{key}.{address}");
-        match address.parse::<IpAddr>() {
-            Ok(address) => certificates.extend(top.read(&path, value).map(|name: String| (address.to_canonical(), name))),
-            Err(_) => top.note(&path, format!("`{address}` is not an address: an IPv4 or IPv6 address of this machine is wanted")),
-        }
-    }
-    certificates
 }
 
 fn timeouts(top: &mut Section<'_>) -> Timeouts {

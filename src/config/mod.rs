@@ -3,6 +3,7 @@
 //! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
 //! found out by those who do it.
 
+mod certificates;
 mod check;
 mod listeners;
 mod locate;
@@ -16,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    certs::{Policy, Wish},
     identity::Identity,
     protocol::Protocol,
     values::{BareNewline, Network, Target, Timeouts, TlsMode, UnknownName},
@@ -26,6 +28,8 @@ use crate::{
 pub struct Config {
     /// Our own name.
     pub hostname: String,
+    /// Our other names.
+    pub aliases: Vec<String>,
     /// Where we keep what we would rather not find out again.
     pub state_dir: PathBuf,
     /// Files and folders with certificates and keys.
@@ -36,6 +40,10 @@ pub struct Config {
     pub default_certificate: Option<String>,
     /// Local address → name whose certificate is shown there to clients without SNI.
     pub certificate_by_address: BTreeMap<IpAddr, String>,
+    /// What is done about what is wrong with certificates.
+    pub lint: Policy,
+    /// Names that somebody has written down, and means to be covered by a certificate.
+    pub wishes: Vec<Wish>,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
     /// What is listened on.

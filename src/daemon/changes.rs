@@ -18,14 +18,18 @@ const TOLD: usize = 10;
 impl Changes {
     pub(super) fn between(old: &Store, new: &Store) -> Self {
         let (old, new) = (by_name(old), by_name(new));
-        let leafs = |of: &[&Certificate]| -> Vec<Vec<u8>> {
-            of.iter().filter_map(|c| c.certified.cert.first()).map(|der| der.to_vec()).collect()
+        let is_same = |old: &[&Certificate], new: &[&Certificate]| {
+            old.len() == new.len()
+                && old
+                    .iter()
+                    .zip(new)
+                    .all(|(old, new)| std::ptr::eq(*old, *new) || old.is_same(new))
         };
         let mut changes = Self::default();
         for (name, certificates) in &new {
             match old.get(name) {
                 None => changes.added.push((*name).to_owned()),
-                Some(before) if leafs(before) != leafs(certificates) => {
+                Some(before) if !is_same(before, certificates) => {
                     changes.renewed.push((*name).to_owned());
                 }
                 Some(_) => {}

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::Unfit;
 use crate::{
-    certs::{self, CertificateSet, Severity, Store, Wishes},
+    certs::{self, CertificateSet, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Tickets},
 };
@@ -24,18 +24,30 @@ pub struct Loaded {
 /// file cannot be used.
 pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
     let config = Config::read(file).map_err(|problems| lines(&problems))?;
-    let store = certs::load(&config.certificates, &config.intermediates, previous);
+    let sources = Sources {
+        certificates: config.certificates.clone(),
+        intermediates: config.intermediates.clone(),
+        policy: config.lint.clone(),
+    };
+    let mut store = certs::load(&sources, previous);
     let wishes = Wishes {
+        file: file.to_owned(),
         hostname: config.hostname.clone(),
         default: config.default_certificate.clone(),
         by_address: config.certificate_by_address.clone(),
+        names: config.wishes.clone(),
     };
-    match CertificateSet::new(&store, &wishes) {
-        Ok(set) => Ok(Loaded { config, store, set: Arc::new(set) }),
-        Err(problems) => {
-            let findings = store.findings.iter().map(ToString::to_string);
-            let problems = problems.iter().map(|problem| format!("{}: {problem}", file.display()));
-            Err(Unfit(findings.chain(problems).collect()))
+    let (set, findings) = CertificateSet::new(&store, &wishes);
+    let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
+    store.findings.extend(findings);
+    match set {
+        Some(set) if !is_refused => Ok(Loaded { config, store, set: Arc::new(set) }),
+        _ => {
+            let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
+            if store.certificates.is_empty() {
+                said.push(format!("{}: certificates: none can be used", file.display()));
+            }
+            Err(Unfit(said))
         }
     }
 }

@@ -23,6 +23,6 @@ pub(super) struct Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let choice = self.set.choose(hello.server_name(), self.local);
-        choice.certificate(hello.signature_schemes()).map(|c| c.certified.clone())
+        choice.certificate(hello.signature_schemes()).map(|c| c.certified())
     }
 }

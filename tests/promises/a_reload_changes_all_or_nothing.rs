@@ -190,7 +190,10 @@ fn a_broken_configuration_changes_nothing() {
         (good.replace("tls: implicit", "tsl: implicit"), "tsl"),
         (good.replace("backend: b0", "backend: b9"), "b9"),
         (
-            good.replace("certificates:", "default_certificate: nobody.example.org\ncertificates:"),
+            good.replace(
+                "certificates:",
+                "lint: { V020: refuse }\ndefault_certificate: nobody.example.org\ncertificates:",
+            ),
             "nobody.example.org",
         ),
     ] {

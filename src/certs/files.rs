@@ -1,0 +1,240 @@
+//! Files and folders, looked at so that what has not changed is not read again.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs::{self, Metadata},
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustix::fs::OFlags;
+use rustls::{
+    crypto::aws_lc_rs::sign::any_supported_type,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    sign::SigningKey,
+};
+
+use super::{Code, Finding, now, pem, x509::Parsed};
+
+/// The largest file that is looked into: thousands of certificates fit.
+const LARGEST: u64 = 16 << 20;
+
+/// What changes on disk within so many seconds of a look may have changed after it and look the same:
+/// file systems count time in coarse steps.
+const UNSETTLED: i64 = 2;
+
+/// What tells a file or folder from its former self, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp(u64);
+
+impl Stamp {
+    /// `None` if it changed just now: then it has to be read again next time.
+    fn of(meta: &Metadata) -> Option<Self> {
+        // The time of the last change of any kind, which nobody can set.
+        if meta.ctime() > now() - UNSETTLED {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        (meta.dev(), meta.ino(), meta.size(), meta.mode()).hash(&mut hasher);
+        (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
+        Some(Self(hasher.finish()))
+    }
+}
+
+/// A private key, ready to sign.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// SubjectPublicKeyInfo as DER.
+    pub spki: Box<[u8]>,
+    pub signing: Arc<dyn SigningKey>,
+}
+
+/// What a file holds for us.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub certificates: Vec<Arc<Parsed>>,
+    pub keys: Vec<Arc<Key>>,
+    /// Why it holds nothing.
+    pub finding: Option<Box<Finding>>,
+}
+
+/// A file, as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub path: Box<Path>,
+    stamp: Option<Stamp>,
+    /// Whether its mode lets everybody read it.
+    pub is_exposed: bool,
+    pub contents: Arc<Contents>,
+}
+
+/// Certificates that have been read before: of ten thousand copies, one is kept.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<HashSet<ByDer>>);
+
+#[derive(Debug)]
+struct ByDer(Arc<Parsed>);
+
+impl PartialEq for ByDer {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.der == other.0.der
+    }
+}
+
+impl Eq for ByDer {}
+
+impl Hash for ByDer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.der.as_ref().hash(state);
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for ByDer {
+    fn borrow(&self) -> &[u8] {
+        &self.0.der
+    }
+}
+
+impl Known {
+    pub(super) fn of<'a>(certificates: impl Iterator<Item = &'a Arc<Parsed>>) -> Self {
+        Self(Mutex::new(certificates.cloned().map(ByDer).collect()))
+    }
+
+    fn parsed(&self, der: &CertificateDer<'static>) -> Result<Arc<Parsed>, String> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(der.as_ref()) {
+            return Ok(known.0.clone());
+        }
+        let parsed = Arc::new(Parsed::new(der)?);
+        lock().insert(ByDer(parsed.clone()));
+        Ok(parsed)
+    }
+}
+
+impl File {
+    /// What is there now; what was there, if nothing has changed.
+    pub(super) fn look(path: &Path, previous: Option<&Self>, known: &Known) -> Self {
+        if let Some(previous) = previous.filter(|p| p.stamp.is_some())
+            && fs::metadata(path).is_ok_and(|meta| Stamp::of(&meta) == previous.stamp)
+        {
+            return previous.clone();
+        }
+        let mut file =
+            Self { path: path.into(), stamp: None, is_exposed: false, contents: Arc::default() };
+        let contents = file.read().and_then(|octets| contents(path, &octets, known));
+        file.contents = Arc::new(contents.unwrap_or_else(|finding| Contents {
+            finding: Some(Box::new(finding)),
+            ..Contents::default()
+        }));
+        file
+    }
+
+    /// Whether it is as it was.
+    pub(super) fn is_settled(&self) -> bool {
+        self.stamp.is_some()
+            && fs::metadata(&self.path).is_ok_and(|meta| Stamp::of(&meta) == self.stamp)
+    }
+
+    fn read(&mut self) -> Result<Vec<u8>, Finding> {
+        let failed = |error| unreadable(&self.path, &error);
+        // A pipe would be waited for, if it were opened without this.
+        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+        let mut options = fs::OpenOptions::new();
+        let mut file =
+            options.read(true).custom_flags(nonblock).open(&self.path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            let text = "it is a folder, and its name says that it is a file";
+            return Err(Finding::new(Code::Unreadable, &*self.path, text));
+        }
+        if !meta.is_file() {
+            let text = "it is a pipe or a device, where a file is wanted";
+            return Err(Finding::new(Code::Unreadable, &*self.path, text));
+        }
+        self.stamp = Stamp::of(&meta);
+        self.is_exposed = meta.mode() & 0o004 != 0;
+        if meta.len() > LARGEST {
+            // What does not say that it is PEM may be as large as it likes.
+            if !pem::is_promised(&self.path) {
+                return Ok(Vec::new());
+            }
+            let text = "it is longer than 16 MiB, which no PEM file is";
+            return Err(Finding::new(Code::NotPem, &*self.path, text));
+        }
+        let mut octets = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
+        (&mut file).take(LARGEST).read_to_end(&mut octets).map_err(failed)?;
+        Ok(octets)
+    }
+}
+
+/// What is in a folder, in order of name, without what is hidden.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Listing {
+    pub stamp: Option<Stamp>,
+    pub files: Vec<PathBuf>,
+    pub folders: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// What is there now, and what tells the folder from all others.
+    pub(super) fn look(folder: &Path) -> io::Result<(Self, (u64, u64))> {
+        let meta = fs::metadata(folder)?;
+        let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            let kind = match entry.file_type()? {
+                // A link to nowhere is said to be unreadable when it is read.
+                kind if kind.is_symlink() => fs::metadata(&path).map_or(kind, |m| m.file_type()),
+                kind => kind,
+            };
+            // Somebody expects a file there: to say that it is none, it has to be read.
+            if kind.is_dir() && !pem::is_promised(&path) {
+                folders.insert(path);
+            } else {
+                files.insert(path);
+            }
+        }
+        let listing = Self {
+            stamp: Stamp::of(&meta),
+            files: files.into_iter().collect(),
+            folders: folders.into_iter().collect(),
+        };
+        Ok((listing, (meta.dev(), meta.ino())))
+    }
+
+    /// What tells a folder from all others, if it still is as it was.
+    pub(super) fn is_settled(stamp: Option<Stamp>, folder: &Path) -> Option<(u64, u64)> {
+        let meta = fs::metadata(folder).ok()?;
+        (stamp.is_some() && Stamp::of(&meta) == stamp).then(|| (meta.dev(), meta.ino()))
+    }
+}
+
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
+    Finding::new(Code::Unreadable, path, format!("it cannot be read: {error}"))
+}
+
+fn contents(path: &Path, octets: &[u8], known: &Known) -> Result<Contents, Finding> {
+    let Some(content) = pem::parse(path, octets)? else { return Ok(Contents::default()) };
+    let damaged = |why| Finding::new(Code::Damaged, path, why);
+    let certificates = content.certificates.iter().map(|der| known.parsed(der).map_err(damaged));
+    let keys = content.keys.iter().map(|der| key(der).map(Arc::new).map_err(damaged));
+    Ok(Contents {
+        certificates: certificates.collect::<Result<_, _>>()?,
+        keys: keys.collect::<Result<_, _>>()?,
+        finding: None,
+    })
+}
+
+fn key(der: &PrivateKeyDer<'static>) -> Result<Key, String> {
+    let signing =
+        any_supported_type(der).map_err(|e| format!("the private key cannot be used: {e}"))?;
+    let spki = signing.public_key().ok_or("the private key does not tell its public key")?;
+    Ok(Key { spki: spki.as_ref().into(), signing })
+}

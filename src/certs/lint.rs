@@ -1,0 +1,147 @@
+//! What a careful admin would want to know of a certificate before clients see it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Code, Finding,
+    chain::{Chain, End, Missing},
+    date,
+    files::File,
+    x509::{Parsed, PublicKeyKind},
+};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// So many days before its end, a certificate should have been renewed.
+const SOON: i64 = 14 * DAY;
+
+/// The shortest RSA key that clients accept: the CA/Browser Forum's Baseline Requirements §6.1.5.
+const SHORTEST_RSA: usize = 2048;
+
+/// All that is to be said of a certificate with this key file and this chain.
+pub(super) fn lint(
+    (file, leaf): (&File, &Parsed),
+    key: &File,
+    chain: &Chain,
+    now: i64,
+) -> Vec<Finding> {
+    let at = |code, text: String| Finding::new(code, &*file.path, text);
+    let mut findings = Vec::new();
+    findings.extend(end(leaf, &chain.end).map(|(code, text)| at(code, text)));
+    findings.extend(validity(leaf, now).map(|(code, text)| at(code, text)));
+    for issuer in chain.issuers.iter().filter(|c| !c.is_valid_at(now)) {
+        let text = format!(
+            "{}, which is sent behind it, was valid until {}: clients will refuse it",
+            issuer.subject.1,
+            date(issuer.not_after)
+        );
+        findings.push(at(Code::Expired, text));
+    }
+    if key.is_exposed && is_reachable(&key.path) {
+        let text =
+            format!("everybody on this machine can read the key: chmod 640 {}", key.path.display());
+        findings.push(Finding::new(Code::KeyExposed, &*key.path, text));
+    }
+    if let PublicKeyKind::Rsa(bits) = leaf.key
+        && bits < SHORTEST_RSA
+    {
+        let text = format!("its RSA key has {bits} bits, and clients want {SHORTEST_RSA}");
+        findings.push(at(Code::WeakKey, text));
+    }
+    let signed = std::iter::once(leaf).chain(chain.issuers.iter().map(AsRef::as_ref));
+    for certificate in signed.filter(|c| c.is_sha1 && chain.end != End::SelfSigned) {
+        let text = format!("{} is signed with SHA-1, which clients refuse", certificate.subject.1);
+        findings.push(at(Code::Sha1, text));
+    }
+    if !leaf.has_san {
+        let text = "it has no subject alternative name, and today's clients read nothing else (RFC 9525 §6.3)";
+        findings.push(at(Code::NoSan, text.to_owned()));
+    }
+    for name in &leaf.others {
+        findings.push(at(Code::NameUnusable, unusable(name)));
+    }
+    findings
+}
+
+fn end(leaf: &Parsed, end: &End) -> Option<(Code, String)> {
+    Some(match end {
+        End::Trusted => return None,
+        End::SelfSigned => (
+            Code::SelfSigned,
+            "it is self-signed: clients accept it only if they have been told to".to_owned(),
+        ),
+        End::Private => (
+            Code::PrivateAuthority,
+            "it ends at a private authority: clients accept it if they have been given its root"
+                .to_owned(),
+        ),
+        End::Unknown(last) => (
+            Code::PrivateAuthority,
+            format!(
+                "it ends at {}, which is not in this machine's trust store: a private authority, as it seems",
+                last.issuer
+            ),
+        ),
+        End::Missing(missing) => (Code::ChainIncomplete, incomplete(leaf, missing)),
+    })
+}
+
+fn incomplete(leaf: &Parsed, missing: &Missing) -> String {
+    let of = if missing.subject == leaf.subject.1 {
+        format!("of {}", leaf.label())
+    } else {
+        format!("of {}, in the chain of {}", missing.subject, leaf.label())
+    };
+    let whence =
+        missing.url.as_ref().map_or(String::new(), |url| format!(", it can be had from {url}"));
+    format!(
+        "the chain is not complete: the issuer {of}, {}, is not at hand{whence}; put it beside the certificate, or into `intermediates`",
+        missing.issuer
+    )
+}
+
+fn validity(leaf: &Parsed, now: i64) -> Option<(Code, String)> {
+    let (from, to) = (leaf.not_before, leaf.not_after);
+    // A certificate for six days is renewed when two of them are left.
+    let soon = SOON.min((to - from) / 3);
+    if now < from {
+        return Some((Code::NotYetValid, format!("it is not valid before {}", date(from))));
+    }
+    if now > to {
+        let text = format!("it has expired on {}: clients will refuse it", date(to));
+        return Some((Code::Expired, text));
+    }
+    (to - now < soon).then(|| {
+        let days = (to - now) / DAY;
+        (Code::ExpiresSoon, format!("it expires in {days} days, on {}", date(to)))
+    })
+}
+
+fn unusable(name: &str) -> String {
+    let why = match name.strip_prefix("DNS:") {
+        None if name.starts_with("IP:") => {
+            "clients do not ask for addresses by SNI: certificate_by_address binds it to one"
+        }
+        None => "which no client asks for",
+        Some(dns) if dns.contains("\\u") => {
+            "which is not ASCII: in certificates, such names are written as xn--… (RFC 5890)"
+        }
+        Some(dns) if dns.len() > 253 => "which is longer than a name can be (RFC 1035 §2.3.4)",
+        Some(_) => "which is no host name, nor a wildcard for one label (RFC 9525 §6.3)",
+    };
+    let shown: String = name.chars().take(80).collect();
+    format!("it is for {shown}, {why}")
+}
+
+/// Whether nothing above a file keeps others from it.
+fn is_reachable(path: &Path) -> bool {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    let folders = real.ancestors().skip(1);
+    folders
+        .into_iter()
+        .all(|folder| fs::metadata(folder).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))
+}
