@@ -22,7 +22,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use vestibule::{
-    certs::{self, CertificateSet, Wishes},
+    certs::{self, CertificateSet, Sources, Wishes},
     protocol::{Dialogue, Greeted, Greeter, Learned, Next, Offer, Protocol},
     tls::{Server, Tickets},
 };
@@ -194,7 +194,8 @@ fn combined(leaf: &Leaf) -> String {
 
 /// Everything in a folder.
 fn set(folder: &Path) -> Arc<CertificateSet> {
-    let store = certs::load(&[folder.to_owned()], &[], None);
+    let store =
+        certs::load(&Sources { certificates: vec![folder.to_owned()], ..Sources::default() }, None);
     let wishes = Wishes { hostname: NAME.to_owned(), ..Wishes::default() };
-    Arc::new(CertificateSet::new(&store, &wishes).expect("certificates"))
+    Arc::new(CertificateSet::new(&store, &wishes).0.expect("certificates"))
 }

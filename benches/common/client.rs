@@ -53,6 +53,12 @@ pub async fn log_in(to: SocketAddr, tls: &TlsConnector) -> io::Result<LoggedIn> 
 }
 
 impl LoggedIn {
+    /// Asks for nothing, and waits until the server has done it.
+    pub async fn noop(&mut self) -> io::Result<()> {
+        self.0.write_all(b"n NOOP\r\n").await?;
+        until(&mut self.0, b"n OK").await
+    }
+
     /// Says good-bye, waits for the server's, and closes.
     pub async fn log_out(self) -> io::Result<()> {
         let mut stream = self.0;

@@ -6,9 +6,12 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use serde_json::Value;
 
@@ -24,6 +27,8 @@ pub struct Front {
     pub address: SocketAddr,
     /// All of them, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
+    /// What it says, apart from its sessions.
+    said: Option<Receiver<String>>,
 }
 
 impl Front {
@@ -60,13 +65,27 @@ impl Front {
         };
         let mut child = child.expect("the binary runs");
         let log = child.stderr.take().expect("a pipe");
-        let addresses = until_ready(log);
-        Self { child, address: *addresses.first().expect("the front listens"), addresses }
+        let (addresses, said) = until_ready(log);
+        let address = *addresses.first().expect("the front listens");
+        Self { child, address, addresses, said: Some(said) }
     }
 
     /// Any other process that listens there, or is about to.
     pub fn other(child: Child, address: SocketAddr) -> Self {
-        Self { child, address, addresses: vec![address] }
+        Self { child, address, addresses: vec![address], said: None }
+    }
+
+    /// Tells it to read everything again.
+    pub fn hang_up(&self) {
+        let pid = Pid::from_raw(self.child.id().try_into().expect("a pid")).expect("a pid");
+        kill_process(pid, Signal::HUP).expect("it runs");
+    }
+
+    /// Waits until it says this.
+    pub fn wait(&self, message: &str) {
+        let wanted = format!("\"message\":\"{message}\"");
+        let said = self.said.as_ref().expect("its log is read");
+        while !said.recv().expect("it runs").contains(&wanted) {}
     }
 
     /// The processor time that it has taken, in user mode and in the kernel: fields 14 and 15 of
@@ -100,7 +119,7 @@ impl Drop for Front {
 
 /// Reads the log until clients can come, and says where to. The rest is read by a thread, so that
 /// the front is never kept waiting.
-fn until_ready(log: ChildStderr) -> Vec<SocketAddr> {
+fn until_ready(log: ChildStderr) -> (Vec<SocketAddr>, Receiver<String>) {
     let (mut log, mut line, mut addresses) = (BufReader::new(log), String::new(), Vec::new());
     loop {
         line.clear();
@@ -113,8 +132,16 @@ fn until_ready(log: ChildStderr) -> Vec<SocketAddr> {
             _ => {}
         }
     }
-    drain(log);
-    addresses
+    let (tell, said) = channel();
+    thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            // One for each session would pile up where nobody waits for anything.
+            if !line.contains("\"message\":\"session\"") && tell.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    (addresses, said)
 }
 
 /// Reads and forgets.

@@ -104,6 +104,12 @@ impl Store {
         findings.filter_map(|finding| self.policy.judge(finding)).collect()
     }
 
+    /// Whether [`load`] has left nothing to prove.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_empty()
+    }
+
     /// The worst that was found.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {

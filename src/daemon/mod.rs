@@ -2,6 +2,7 @@
 
 mod admission;
 mod backends;
+mod background;
 mod changes;
 mod ids;
 mod listen;

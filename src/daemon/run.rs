@@ -37,6 +37,7 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
     tracing::info!("ready");
     ready();
     notify(&[NotifyState::Ready]);
+    service.prove();
 
     let mut reload: Option<Reload> = again.then(|| tokio::spawn(service.begin_reload()));
     again = false;

@@ -17,10 +17,12 @@ use super::{
     Loaded, Unfit,
     admission::{Capacity, Strangers},
     backends::{Backends, key},
+    background::quietly,
     changes::{Changes, told},
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
+    snapshot::report,
     sockets::{Named, bind, named},
 };
 use crate::{
@@ -148,9 +150,7 @@ impl Service {
         let (file, store, backends) =
             (self.file.clone(), self.store.clone(), self.backends.clone());
         async move {
-            let loading = tokio::task::spawn_blocking(move || load(&file, Some(&store)));
-            let loaded =
-                loading.await.map_err(|e| Unfit::from(format!("loading failed: {e}")))??;
+            let loaded = quietly(move || load(&file, Some(&store))).await??;
             backends.meet(&loaded.config).await;
             Ok(loaded)
         }
@@ -193,7 +193,31 @@ impl Service {
         let before = self.listening.len();
         self.open();
         self.say_what_changed(&changes, self.listening.len() > before);
+        self.prove();
         Ok(())
+    }
+
+    /// Verifies the signatures in chains that were not verified before they could be served, and says
+    /// which are wrong.
+    pub(super) fn prove(&self) {
+        if self.store.is_proven() {
+            return;
+        }
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let count = store.certificates.len();
+            match quietly(move || store.prove()).await {
+                Ok(findings) => {
+                    report(&findings);
+                    tracing::info!(
+                        certificates = count,
+                        wrong = findings.len(),
+                        "all chains are verified"
+                    );
+                }
+                Err(why) => tracing::error!("{why}"),
+            }
+        });
     }
 
     fn say_what_changed(&self, changes: &Changes, has_opened: bool) {

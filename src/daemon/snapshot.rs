@@ -1,10 +1,10 @@
 //! Everything that is read from disk, and swapped as a whole.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc};
 
 use super::Unfit;
 use crate::{
-    certs::{self, CertificateSet, Severity, Sources, Store, Wishes},
+    certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Tickets},
 };
@@ -59,13 +59,7 @@ impl Loaded {
             .warnings
             .iter()
             .for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
-        for finding in &self.store.findings {
-            match finding.severity {
-                Severity::Note => tracing::info!("{finding}"),
-                Severity::Warning => tracing::warn!("{finding}"),
-                Severity::Error => tracing::error!("{finding}"),
-            }
-        }
+        report(&self.store.findings);
     }
 
     /// The TLS configurations for these certificates.
@@ -77,4 +71,32 @@ impl Loaded {
 
 fn lines(problems: &Problems) -> Unfit {
     Unfit(problems.to_string().lines().map(str::to_owned).collect())
+}
+
+/// So many findings of one kind are told; ten thousand would bury all others.
+const TOLD: usize = 10;
+
+/// Says what is wrong with certificates, as loudly as it is bad.
+pub(super) fn report(findings: &[Finding]) {
+    let mut counts: BTreeMap<(Severity, Code), usize> = BTreeMap::new();
+    for finding in findings {
+        let count = counts.entry((finding.severity, finding.code)).or_default();
+        *count += 1;
+        if *count <= TOLD {
+            say(finding.severity, finding);
+        }
+    }
+    for ((severity, code), count) in counts.into_iter().filter(|(_, count)| *count > TOLD) {
+        let more = count - TOLD;
+        let title = code.title();
+        say(severity, &format_args!("{code} ({title}): {more} more; `vestibule certs` lists them"));
+    }
+}
+
+fn say(severity: Severity, what: &dyn Display) {
+    match severity {
+        Severity::Note => tracing::info!("{what}"),
+        Severity::Warning => tracing::warn!("{what}"),
+        Severity::Error => tracing::error!("{what}"),
+    }
 }

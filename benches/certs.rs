@@ -1,0 +1,284 @@
+//! Stores of many certificates, as certbot lays them out: how long until the first of them is
+//! served, what a reload costs, what each takes in memory, and what sessions notice of a load.
+//! The front has a core of its own.
+//!
+//! `cargo bench --bench certs`, or `cargo bench --bench certs -- 10000` for one size
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "the figures are what this is for, and without its surroundings there are none"
+)]
+
+mod common;
+
+use std::{
+    fs,
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::symlink,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rcgen::{CertificateParams, CustomExtension};
+use rustls::{pki_types::ServerName, version::TLS13};
+use tokio::{net::TcpStream, runtime::Runtime};
+use tokio_rustls::TlsConnector;
+use vestibule::certs::{self, CertificateSet, Sources, Wishes};
+
+use common::{
+    NAME, backend,
+    ca::{Ca, Kind, Leaf},
+    client, cores,
+    folder::Folder,
+    front::Front,
+};
+
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Server certificates carry what two logs have signed, and where their issuer's is: some 400 octets.
+const MORE: usize = 400;
+
+/// File systems count time in coarse steps, so what is younger is read once more.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Sessions' round trips are watched for so long.
+const QUIET: Duration = Duration::from_secs(3);
+
+fn main() {
+    let wanted: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    let sizes = if wanted.is_empty() { SIZES.to_vec() } else { wanted };
+    if let Some((_, others)) = cores::two() {
+        cores::stay_on(others);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let ca = Ca::new("Bench");
+    let (_one, base) = memory(&runtime, &ca, 1);
+    for size in sizes {
+        println!("{size} certificates");
+        measure(&runtime, &ca, size, base);
+    }
+}
+
+fn measure(runtime: &Runtime, ca: &Ca, size: usize, base: u64) {
+    let (store, memory) = memory(runtime, ca, size);
+    let each = (memory - base) as f64 / size as f64;
+    println!("  memory of each            {each:8.2} KiB (wanted: 6)");
+
+    let live = store.path().join("live");
+    lookups(&live, size);
+    let front = start(runtime, &store);
+    front.wait_until_proven(size);
+    std::thread::sleep(SETTLED);
+    again(&front); // Everything was younger than that when it was first read.
+    let unchanged = (0..5).map(|_| again(&front)).min().expect("some");
+    println!("  reload, nothing changed   {:8.0} ms", millis(unchanged));
+    let changed = (0..5).map(|n| {
+        renew(ca, &store, n);
+        again(&front)
+    });
+    println!(
+        "  reload, one changed       {:8.0} ms (wanted: 150 of 10,000)",
+        millis(changed.min().expect("some"))
+    );
+    runtime.block_on(round_trips(ca, &front, &store));
+}
+
+/// A store of this size, and what a front with it takes, in KiB.
+fn memory(runtime: &Runtime, ca: &Ca, size: usize) -> (Folder, u64) {
+    let store = Folder::new();
+    for n in 0..size {
+        lay(ca, store.path(), n);
+    }
+    std::thread::sleep(SETTLED);
+    // The page cache is warm, as it is for whoever has just renewed.
+    drop(start(runtime, &store));
+    let (begin, mut first) = (Instant::now(), Duration::ZERO);
+    let front = start(runtime, &store);
+    runtime.block_on(shake(ca, &front, &name(size - 1)));
+    first += begin.elapsed();
+    println!(
+        "  start to first handshake  {:8.0} ms (wanted of 10,000: 2,000, better 600; of 100,000: 20,000, better 6,000)",
+        millis(first)
+    );
+    front.wait_until_proven(size);
+    println!("  … to all chains verified  {:8.0} ms", millis(begin.elapsed()));
+    (store, front.proportional_set())
+}
+
+trait Proven {
+    /// Up to a thousand are verified before anything is served.
+    fn wait_until_proven(&self, size: usize);
+}
+
+impl Proven for Front {
+    fn wait_until_proven(&self, size: usize) {
+        if size > 1_000 {
+            self.wait("all chains are verified");
+        }
+    }
+}
+
+fn start(runtime: &Runtime, store: &Folder) -> Front {
+    let backend = runtime.block_on(backend::start());
+    let config = store.path().join("vestibule.yaml");
+    let core = cores::two().map(|(ours, _)| ours);
+    Front::vestibule(&store.path().join("live"), backend, &config, core)
+}
+
+fn name(n: usize) -> String {
+    if n == 0 { NAME.to_owned() } else { format!("mail.customer-{n}.example.org") }
+}
+
+/// As large as those of public authorities.
+fn leaf(ca: &Ca, n: usize) -> Leaf {
+    ca.leaf_with(&[&name(n)], Kind::Ecdsa, |params: &mut CertificateParams| {
+        let logs =
+            CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2], vec![4; MORE]);
+        params.custom_extensions.push(logs);
+    })
+}
+
+/// `live/NAME/*.pem` → `archive/NAME/*1.pem`
+fn lay(ca: &Ca, store: &Path, n: usize) {
+    let leaf = leaf(ca, n);
+    let (live, archive) = (store.join("live").join(name(n)), store.join("archive").join(name(n)));
+    fs::create_dir_all(&live).expect("a folder");
+    fs::create_dir_all(&archive).expect("a folder");
+    write(&archive, 1, &leaf);
+    for part in ["cert", "chain", "fullchain", "privkey"] {
+        point(&live, &name(n), part, 1);
+    }
+    fs::write(live.join("README"), "Keep out of here.\n").expect("a file");
+}
+
+fn write(archive: &Path, version: usize, leaf: &Leaf) {
+    for (part, text) in [
+        ("cert", &leaf.cert),
+        ("chain", &leaf.chain),
+        ("fullchain", &leaf.fullchain()),
+        ("privkey", &leaf.key),
+    ] {
+        fs::write(archive.join(format!("{part}{version}.pem")), text).expect("a file");
+    }
+}
+
+fn point(live: &Path, name: &str, part: &str, version: usize) {
+    let link = live.join(format!("{part}.pem"));
+    let _ = fs::remove_file(&link);
+    symlink(format!("../../archive/{name}/{part}{version}.pem"), link).expect("a link");
+}
+
+/// What certbot does when it has a new certificate.
+fn renew(ca: &Ca, store: &Folder, n: usize) {
+    let archive = store.path().join("archive").join(name(n));
+    write(&archive, 2, &leaf(ca, n));
+    let live = store.path().join("live").join(name(n));
+    for part in ["cert", "chain", "fullchain", "privkey"] {
+        point(&live, &name(n), part, 2);
+    }
+}
+
+/// How long a reload takes.
+fn again(front: &Front) -> Duration {
+    let begin = Instant::now();
+    front.hang_up();
+    front.wait("reloaded");
+    begin.elapsed()
+}
+
+fn lookups(live: &Path, size: usize) {
+    let sources = Sources { certificates: vec![live.to_owned()], ..Sources::default() };
+    let store = certs::load(&sources, None);
+    let set = CertificateSet::new(&store, &Wishes::default()).0.expect("certificates");
+    let names: Vec<String> = (0..100_000).map(|n| name(n * 7919 % size)).collect();
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let time = |names: &[String]| {
+        let begin = Instant::now();
+        for name in names {
+            black_box(set.choose(Some(black_box(name)), local));
+        }
+        begin.elapsed().as_nanos() as f64 / names.len() as f64
+    };
+    time(&names);
+    println!("  lookup                    {:8.0} ns (wanted: 200)", time(&names));
+    let unknown: Vec<String> = (0..1_000_000).map(|n| format!("{n}.unknown.example")).collect();
+    let before = resident();
+    println!("  lookup of unknown names   {:8.0} ns", time(&unknown));
+    println!("  … a million leave behind  {:8} KiB", resident().saturating_sub(before));
+}
+
+/// Our own memory, in KiB.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("proc(5)");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// What sessions notice while everything is read again.
+async fn round_trips(ca: &Ca, front: &Front, store: &Folder) {
+    let tls = TlsConnector::from(Arc::new(client::config(ca, &TLS13)));
+    let mut session = client::log_in(front.address, &tls).await.expect("a login");
+    let quiet = watch(&mut session, Instant::now() + QUIET, || false).await;
+    // Every file looks as if it had been renewed.
+    for entry in fs::read_dir(store.path().join("archive")).expect("a folder") {
+        for file in fs::read_dir(entry.expect("an entry").path()).expect("a folder") {
+            let file = fs::File::options().append(true).open(file.expect("an entry").path());
+            file.expect("a file").set_modified(std::time::SystemTime::now()).expect("a time");
+        }
+    }
+    front.hang_up();
+    let (done, over) = tokio::sync::oneshot::channel();
+    let begin = Instant::now();
+    let mut over = over;
+    let busy = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            front.wait("reloaded");
+            let _ = done.send(begin.elapsed());
+        });
+        let handle = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| {
+            handle.block_on(watch(&mut session, begin + Duration::from_secs(600), || {
+                over.try_recv().is_ok()
+            }))
+        })
+    });
+    println!(
+        "  round trips, p50 and p99  {:8.0} and {:.0} µs quiet, {:.0} and {:.0} µs during a load of everything ({} of them; wanted: p99 twice the quiet one)",
+        quiet.0, quiet.1, busy.0, busy.1, busy.2
+    );
+    session.log_out().await.expect("a logout");
+}
+
+/// Half and 99 of a hundred round trips are as fast, in µs, and how many there were.
+async fn watch(
+    session: &mut client::LoggedIn,
+    until: Instant,
+    mut is_over: impl FnMut() -> bool,
+) -> (f64, f64, usize) {
+    let mut times = Vec::new();
+    while Instant::now() < until && !is_over() {
+        let begin = Instant::now();
+        session.noop().await.expect("an answer");
+        times.push(begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    times.sort_unstable();
+    let at = |part: usize| times[(times.len() * part / 100).min(times.len() - 1)];
+    let micros = |time: Duration| time.as_nanos() as f64 / 1_000.0;
+    (micros(at(50)), micros(at(99)), times.len())
+}
+
+async fn shake(ca: &Ca, front: &Front, name: &str) {
+    let tls = TlsConnector::from(Arc::new(client::config(ca, &TLS13)));
+    let tcp = TcpStream::connect(front.address).await.expect("a connection");
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    tls.connect(name, tcp).await.expect("a handshake");
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
