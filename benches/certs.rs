@@ -231,21 +231,8 @@ async fn round_trips(ca: &Ca, front: &Front, store: &Folder) {
         }
     }
     front.hang_up();
-    let (done, over) = tokio::sync::oneshot::channel();
-    let begin = Instant::now();
-    let mut over = over;
-    let busy = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            front.wait("reloaded");
-            let _ = done.send(begin.elapsed());
-        });
-        let handle = tokio::runtime::Handle::current();
-        tokio::task::block_in_place(|| {
-            handle.block_on(watch(&mut session, begin + Duration::from_secs(600), || {
-                over.try_recv().is_ok()
-            }))
-        })
-    });
+    let patience = Instant::now() + Duration::from_secs(600);
+    let busy = watch(&mut session, patience, || front.has_said("reloaded")).await;
     println!(
         "  round trips, p50 and p99  {:8.0} and {:.0} µs quiet, {:.0} and {:.0} µs during a load of everything ({} of them; wanted: p99 twice the quiet one)",
         quiet.0, quiet.1, busy.0, busy.1, busy.2

@@ -83,9 +83,16 @@ impl Front {
 
     /// Waits until it says this.
     pub fn wait(&self, message: &str) {
-        let wanted = format!("\"message\":\"{message}\"");
-        let said = self.said.as_ref().expect("its log is read");
-        while !said.recv().expect("it runs").contains(&wanted) {}
+        while !is(&self.said().recv().expect("it runs"), message) {}
+    }
+
+    /// Whether it has said this since it was last asked.
+    pub fn has_said(&self, message: &str) -> bool {
+        self.said().try_iter().any(|line| is(&line, message))
+    }
+
+    fn said(&self) -> &Receiver<String> {
+        self.said.as_ref().expect("its log is read")
     }
 
     /// The processor time that it has taken, in user mode and in the kernel: fields 14 and 15 of
@@ -117,6 +124,10 @@ impl Drop for Front {
     }
 }
 
+fn is(line: &str, message: &str) -> bool {
+    line.contains(&format!("\"message\":\"{message}\""))
+}
+
 /// Reads the log until clients can come, and says where to. The rest is read by a thread, so that
 /// the front is never kept waiting.
 fn until_ready(log: ChildStderr) -> (Vec<SocketAddr>, Receiver<String>) {
@@ -136,7 +147,7 @@ fn until_ready(log: ChildStderr) -> (Vec<SocketAddr>, Receiver<String>) {
     thread::spawn(move || {
         for line in log.lines().map_while(Result::ok) {
             // One for each session would pile up where nobody waits for anything.
-            if !line.contains("\"message\":\"session\"") && tell.send(line).is_err() {
+            if !is(&line, "session") && tell.send(line).is_err() {
                 break;
             }
         }
