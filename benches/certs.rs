@@ -15,7 +15,7 @@ use std::{
     fs,
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -162,7 +162,9 @@ fn write(archive: &Path, version: usize, leaf: &Leaf) {
         ("fullchain", &leaf.fullchain()),
         ("privkey", &leaf.key),
     ] {
-        fs::write(archive.join(format!("{part}{version}.pem")), text).expect("a file");
+        let file = archive.join(format!("{part}{version}.pem"));
+        fs::write(&file, text).expect("a file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("a mode");
     }
 }
 

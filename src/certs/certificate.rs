@@ -54,9 +54,9 @@ pub struct Certificate {
     pub(super) key: Arc<Key>,
     pub(super) chain: Chain,
     /// The file that its leaf came from.
-    pub(super) file: Box<Path>,
+    pub(super) file: Arc<Path>,
     /// The folder whose business it is.
-    pub(super) place: Box<Path>,
+    pub(super) place: Arc<Path>,
     /// How many issuers have really signed what is before them: found out before it is first shown.
     proven: OnceLock<usize>,
 }
@@ -66,14 +66,14 @@ impl Certificate {
         leaf: &Arc<Parsed>,
         key: &Arc<Key>,
         chain: Chain,
-        (file, place): (&Path, &Path),
+        (file, place): (&Arc<Path>, &Arc<Path>),
     ) -> Self {
         Self {
             leaf: leaf.clone(),
             key: key.clone(),
             chain,
-            file: file.into(),
-            place: place.into(),
+            file: file.clone(),
+            place: place.clone(),
             proven: OnceLock::new(),
         }
     }
@@ -128,7 +128,7 @@ impl Certificate {
         match self.chain.end {
             End::SelfSigned => Issuance::SelfSigned,
             End::Trusted => Issuance::Authority,
-            End::Private | End::Unknown(_) | End::Missing(_) => Issuance::PrivateAuthority,
+            End::Private | End::Unknown | End::Missing => Issuance::PrivateAuthority,
         }
     }
 
@@ -149,7 +149,7 @@ impl Certificate {
     /// Whether the chain ends where a client can be expected to go on by itself.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        !matches!(self.chain.end, End::Missing(_)) && self.sent().len() == self.chain.issuers.len()
+        self.chain.end != End::Missing && self.sent().len() == self.chain.issuers.len()
     }
 
     /// The chain as clients get it: the leaf first, and no root.

@@ -58,7 +58,7 @@ pub(super) struct Chain {
 }
 
 /// How a chain ends, the best first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// At an authority in the machine's trust store.
     Trusted,
@@ -67,31 +67,10 @@ pub(super) enum End {
     /// At a root that lies among the files, and in no trust store.
     Private,
     /// At a name that is neither at hand nor in the trust store: most likely a private root.
-    Unknown(Missing),
+    Unknown,
     /// Before any authority, or before one that is known to lie elsewhere: a client that was never
     /// sent it by somebody else fails.
-    Missing(Missing),
-}
-
-/// The issuer that is not at hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Missing {
-    /// Its name.
-    pub issuer: String,
-    /// The name of what it has issued.
-    pub subject: String,
-    /// Where it can be had.
-    pub url: Option<String>,
-}
-
-impl Missing {
-    fn issuer_of(certificate: &Parsed) -> Self {
-        Self {
-            issuer: certificate.issuer.1.clone(),
-            subject: certificate.subject.1.clone(),
-            url: certificate.ca_issuers.clone(),
-        }
-    }
+    Missing,
 }
 
 impl Chain {
@@ -103,12 +82,17 @@ impl Chain {
         let mut search = Search { pool, anchors, now, steps: 0, best: None };
         search.walk(&mut vec![leaf]);
         let Some((_, mut path, end)) = search.best.take() else {
-            return Self { issuers: Vec::new(), end: End::Missing(Missing::issuer_of(leaf)) };
+            return Self { issuers: Vec::new(), end: End::Missing };
         };
-        if let Some(cross) = search.cross_signed(&path, &end) {
+        if let Some(cross) = search.cross_signed(&path, end) {
             path.push(cross);
         }
         Self { issuers: path.into_iter().skip(1).cloned().collect(), end }
+    }
+
+    /// The certificate whose issuer is not sent.
+    pub(super) fn last<'a>(&'a self, leaf: &'a Parsed) -> &'a Parsed {
+        self.issuers.last().map_or(leaf, AsRef::as_ref)
     }
 
     /// How many of the issuers have signed what comes before them. Verifies signatures.
@@ -157,14 +141,11 @@ impl<'a> Search<'a> {
             }
         }
         if is_end {
-            let missing = Missing::issuer_of(last);
             // An authority that says where its issuer's certificate is does not think that clients
             // have it. Without a trust store there is no telling.
-            let is_missing = path.len() == 1 || (missing.url.is_some() && !self.anchors.is_empty());
-            self.offer(
-                path,
-                if is_missing { End::Missing(missing) } else { End::Unknown(missing) },
-            );
+            let is_missing =
+                path.len() == 1 || (last.ca_issuers.is_some() && !self.anchors.is_empty());
+            self.offer(path, if is_missing { End::Missing } else { End::Unknown });
         }
     }
 
@@ -175,8 +156,8 @@ impl<'a> Search<'a> {
         let (class, length) = match end {
             End::Trusted => (0, length),
             End::SelfSigned | End::Private => (1, length),
-            End::Unknown(_) => (2, -length),
-            End::Missing(_) => (3, -length),
+            End::Unknown => (2, -length),
+            End::Missing => (3, -length),
         };
         let lasts = issuers.iter().map(|c| c.not_after).min().unwrap_or(i64::MAX);
         let rank = (is_expired, class, length, Reverse(lasts));
@@ -187,7 +168,7 @@ impl<'a> Search<'a> {
 
     /// A second certificate of the authority that the path ends at, issued by an older one: with it,
     /// clients that know only the older one can verify the chain as well.
-    fn cross_signed(&self, path: &Path<'a>, end: &End) -> Option<&'a Arc<Parsed>> {
+    fn cross_signed(&self, path: &Path<'a>, end: End) -> Option<&'a Arc<Parsed>> {
         let last = path.last()?;
         let leads_on = |cross: &Parsed| match end {
             End::Trusted => self.anchors.has_named_issuer_of(cross),

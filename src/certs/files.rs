@@ -64,7 +64,7 @@ pub(super) struct Contents {
 /// A file, as it was when it was looked at.
 #[derive(Clone, Debug)]
 pub(super) struct File {
-    pub path: Box<Path>,
+    pub path: Arc<Path>,
     stamp: Option<Stamp>,
     /// Whether its mode lets everybody read it.
     pub is_exposed: bool,
@@ -164,10 +164,28 @@ impl File {
             let text = "it is longer than 16 MiB, which no PEM file is";
             return Err(Finding::new(Code::NotPem, &*self.path, text));
         }
-        let mut octets = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1);
-        (&mut file).take(LARGEST).read_to_end(&mut octets).map_err(failed)?;
-        Ok(octets)
+        all(&mut file, meta.len()).map_err(failed)
     }
+}
+
+/// What a file holds that has this length. A read that brings less than was asked for is its last.
+fn all(file: &mut fs::File, length: u64) -> io::Result<Vec<u8>> {
+    let mut octets = vec![0; usize::try_from(length).unwrap_or(0) + 1];
+    let mut have = 0;
+    loop {
+        have += match file.read(&mut octets[have..]) {
+            Ok(more) => more,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        if have < octets.len() || have as u64 > LARGEST {
+            break;
+        }
+        // It grows under our eyes.
+        octets.resize(octets.len() * 2, 0);
+    }
+    octets.truncate(have);
+    Ok(octets)
 }
 
 /// What is in a folder, in order of name, without what is hidden.

@@ -1,14 +1,16 @@
 //! What a careful admin would want to know of a certificate before clients see it.
 
 use std::{
+    collections::HashMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use super::{
     Code, Finding,
-    chain::{Chain, End, Missing},
+    chain::{Chain, End},
     date,
     files::File,
     x509::{Parsed, PublicKeyKind},
@@ -27,11 +29,12 @@ pub(super) fn lint(
     (file, leaf): (&File, &Parsed),
     key: &File,
     chain: &Chain,
+    reach: &Reach,
     now: i64,
 ) -> Vec<Finding> {
     let at = |code, text: String| Finding::new(code, &*file.path, text);
     let mut findings = Vec::new();
-    findings.extend(end(leaf, &chain.end).map(|(code, text)| at(code, text)));
+    findings.extend(end(leaf, chain).map(|(code, text)| at(code, text)));
     findings.extend(validity(leaf, now).map(|(code, text)| at(code, text)));
     for issuer in chain.issuers.iter().filter(|c| !c.is_valid_at(now)) {
         let text = format!(
@@ -41,7 +44,7 @@ pub(super) fn lint(
         );
         findings.push(at(Code::Expired, text));
     }
-    if key.is_exposed && is_reachable(&key.path) {
+    if key.is_exposed && reach.has(&key.path) {
         let text =
             format!("everybody on this machine can read the key: chmod 640 {}", key.path.display());
         findings.push(Finding::new(Code::KeyExposed, &*key.path, text));
@@ -67,8 +70,9 @@ pub(super) fn lint(
     findings
 }
 
-fn end(leaf: &Parsed, end: &End) -> Option<(Code, String)> {
-    Some(match end {
+fn end(leaf: &Parsed, chain: &Chain) -> Option<(Code, String)> {
+    let last = chain.last(leaf);
+    Some(match chain.end {
         End::Trusted => return None,
         End::SelfSigned => (
             Code::SelfSigned,
@@ -79,28 +83,28 @@ fn end(leaf: &Parsed, end: &End) -> Option<(Code, String)> {
             "it ends at a private authority: clients accept it if they have been given its root"
                 .to_owned(),
         ),
-        End::Unknown(last) => (
+        End::Unknown => (
             Code::PrivateAuthority,
             format!(
                 "it ends at {}, which is not in this machine's trust store: a private authority, as it seems",
-                last.issuer
+                last.issuer.1
             ),
         ),
-        End::Missing(missing) => (Code::ChainIncomplete, incomplete(leaf, missing)),
+        End::Missing => (Code::ChainIncomplete, incomplete(leaf, last)),
     })
 }
 
-fn incomplete(leaf: &Parsed, missing: &Missing) -> String {
-    let of = if missing.subject == leaf.subject.1 {
+fn incomplete(leaf: &Parsed, last: &Parsed) -> String {
+    let of = if last.der == leaf.der {
         format!("of {}", leaf.label())
     } else {
-        format!("of {}, in the chain of {}", missing.subject, leaf.label())
+        format!("of {}, in the chain of {}", last.subject.1, leaf.label())
     };
-    let whence =
-        missing.url.as_ref().map_or(String::new(), |url| format!(", it can be had from {url}"));
+    let url = last.ca_issuers.as_ref();
+    let whence = url.map_or(String::new(), |url| format!(", it can be had from {url}"));
     format!(
         "the chain is not complete: the issuer {of}, {}, is not at hand{whence}; put it beside the certificate, or into `intermediates`",
-        missing.issuer
+        last.issuer.1
     )
 }
 
@@ -137,11 +141,25 @@ fn unusable(name: &str) -> String {
     format!("it is for {shown}, {why}")
 }
 
-/// Whether nothing above a file keeps others from it.
-fn is_reachable(path: &Path) -> bool {
-    let real = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    let folders = real.ancestors().skip(1);
-    folders
-        .into_iter()
-        .all(|folder| fs::metadata(folder).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))
+/// Whether others can come to a folder. Ten thousand keys lie below the same few.
+#[derive(Debug, Default)]
+pub(super) struct Reach(Mutex<HashMap<PathBuf, bool>>);
+
+impl Reach {
+    /// Whether nothing above a file keeps others from it.
+    fn has(&self, file: &Path) -> bool {
+        let folder = fs::canonicalize(file).ok().and_then(|real| Some(real.parent()?.to_owned()));
+        folder.is_none_or(|folder| self.of(&folder))
+    }
+
+    fn of(&self, folder: &Path) -> bool {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reach) = known().get(folder) {
+            return *reach;
+        }
+        let is_open = fs::metadata(folder).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0);
+        let reach = is_open && folder.parent().is_none_or(|above| self.of(above));
+        known().insert(folder.to_owned(), reach);
+        reach
+    }
 }

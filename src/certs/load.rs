@@ -13,7 +13,7 @@ use super::{
     Certificate, Code, Finding, KeyKind, Policy, Severity,
     chain::{Chain, End, Pool},
     files::{File, Key, Known},
-    lint::lint,
+    lint::{Reach, lint},
     now, parallel,
     place::{Place, walk},
     trust::Anchors,
@@ -68,6 +68,7 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
         pool: &pool,
         anchors: &anchors,
         previous: previous.by_leaf(),
+        reach: Reach::default(),
         now: now(),
     };
     let fresh = parallel::map(&places, |place| matcher.certificates(place));
@@ -145,14 +146,14 @@ impl Store {
             if is_refused {
                 continue;
             }
-            let End::Missing(missing) = &certificate.chain.end else {
+            if certificate.chain.end != End::Missing {
                 certificates.push(certificate);
                 continue;
-            };
+            }
             if let Some(old) = old.iter().find(|old| is_step_back(&certificate, old)) {
                 let text = format!(
                     "the issuer {} is not at hand, so the certificate before it, whose chain is complete, goes on being served",
-                    missing.issuer
+                    certificate.chain.last(&certificate.leaf).issuer.1
                 );
                 self.say([Finding::new(Code::PreviousKept, certificate.file(), text)]);
                 certificates.push(Arc::clone(old));
@@ -241,6 +242,7 @@ struct Matcher<'a> {
     pool: &'a Pool,
     anchors: &'a Anchors,
     previous: HashMap<&'a [u8], &'a Arc<Certificate>>,
+    reach: Reach,
     now: i64,
 }
 
@@ -256,7 +258,7 @@ impl Matcher<'_> {
             match self.keys.get(leaf.spki.as_slice()) {
                 Some((key_file, key)) if !is_authority(leaf, place) => {
                     let chain = Chain::build(leaf, self.pool, self.anchors, self.now);
-                    let findings = lint((file, leaf), key_file, &chain, self.now);
+                    let findings = lint((file, leaf), key_file, &chain, &self.reach, self.now);
                     let new = Certificate::new(leaf, key, chain, (&file.path, &place.path));
                     let certificate = self.same_as_before(&new).unwrap_or_else(|| Arc::new(new));
                     fresh.push(Fresh { certificate, findings });
@@ -320,7 +322,7 @@ fn lone_key_of<'a>(place: &'a Place, old: &Certificate) -> Option<&'a File> {
 
 /// Whether clients could still verify the old one, and cannot verify the new one.
 fn is_step_back(new: &Certificate, old: &Certificate) -> bool {
-    !matches!(old.chain.end, End::Missing(_))
+    old.chain.end != End::Missing
         && !old.chain.issuers.is_empty()
         && old.kind() == new.kind()
         && old.valid().1 > now()

@@ -20,7 +20,7 @@ const DEEPEST: usize = 8;
 /// A folder with its files.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub path: Box<Path>,
+    pub path: Arc<Path>,
     /// In order of name.
     pub files: Vec<File>,
     /// The files whose certificates are served, if they were named one by one: the others only help.

@@ -1,6 +1,10 @@
 //! A certificate authority for one test: root, intermediate, leafs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -53,6 +57,8 @@ impl Leaf {
         ] {
             std::fs::write(folder.join(name), text).expect("a file can be written");
         }
+        let key = folder.join("privkey.pem");
+        std::fs::set_permissions(key, Permissions::from_mode(0o600)).expect("a mode");
     }
 }
 
