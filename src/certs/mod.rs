@@ -3,7 +3,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod authorities;
 mod chain;
+mod client;
+mod described;
 mod finding;
 mod issue;
 mod load;
@@ -12,6 +15,9 @@ mod set;
 mod trust;
 mod x509;
 
+pub use authorities::{Authorities, authorities};
+pub use client::{Client, fingerprint};
+pub use described::{Description, day};
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Certificate, KeyKind, Store, load};
@@ -19,7 +25,7 @@ pub use set::{CertificateSet, Choice, Reason, Wishes};
 pub use trust::Anchors;
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))

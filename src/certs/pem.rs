@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
 use super::{Code, Finding};
@@ -22,6 +22,7 @@ const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "chain"];
 pub(super) struct Content {
     pub certificates: Vec<CertificateDer<'static>>,
     pub keys: Vec<PrivateKeyDer<'static>>,
+    pub revocation_lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// Reads a file. `Ok(None)`: it is no PEM file, and its name does not say that it is.
@@ -56,7 +57,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
                     Item::Pkcs1Key(key) => content.keys.push(key.into()),
                     Item::Pkcs8Key(key) => content.keys.push(key.into()),
                     Item::Sec1Key(key) => content.keys.push(key.into()),
-                    // Requests, lists and bare public keys lie beside certificates and are none.
+                    Item::Crl(der) => content.revocation_lists.push(der),
+                    // Requests and bare public keys lie beside certificates and are none.
                     _ => {}
                 }
             }

@@ -4,6 +4,7 @@
 //! found out by those who do it.
 
 mod check;
+mod client_certificates;
 mod listeners;
 mod locate;
 mod section;
@@ -18,7 +19,7 @@ use std::{
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, Network, Target, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, Target, Timeouts, TlsMode, UnknownName},
 };
 
 /// A configuration that makes sense.
@@ -36,6 +37,9 @@ pub struct Config {
     pub default_certificate: Option<String>,
     /// Local address → name whose certificate is shown there to clients without SNI.
     pub certificate_by_address: BTreeMap<IpAddr, String>,
+    /// Name that a client asks for → what is wanted of its certificate, whatever its listener says;
+    /// `None`: nothing.
+    pub client_certificates_by_name: BTreeMap<String, Option<ClientRule>>,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
     /// What is listened on.
@@ -61,6 +65,8 @@ pub struct Listener {
     pub tls: TlsMode,
     /// What becomes of clients that ask for a name that no certificate covers.
     pub unknown_name: UnknownName,
+    /// What is wanted of clients' certificates; `None`: nothing.
+    pub client_certificates: Option<ClientRule>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
     /// Where sessions go.

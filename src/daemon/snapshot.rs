@@ -6,7 +6,7 @@ use super::Unfit;
 use crate::{
     certs::{self, CertificateSet, Severity, Store, Wishes},
     config::{Config, Problems},
-    tls::{self, Tickets},
+    tls::{self, Clients, Tickets},
 };
 
 /// A configuration with its certificates. Nothing of it is in use yet.
@@ -18,20 +18,26 @@ pub struct Loaded {
     pub store: Store,
     /// What clients get.
     pub set: Arc<CertificateSet>,
+    /// What clients are asked for.
+    pub clients: Clients,
 }
 
 /// Reads configuration and certificates. Blocks. `previous`: what goes on being served where a
 /// file cannot be used.
 pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
     let config = Config::read(file).map_err(|problems| lines(&problems))?;
-    let store = certs::load(&config.certificates, &config.intermediates, previous);
+    let mut store = certs::load(&config.certificates, &config.intermediates, previous);
     let wishes = Wishes {
         hostname: config.hostname.clone(),
         default: config.default_certificate.clone(),
         by_address: config.certificate_by_address.clone(),
     };
+    let rules = config.listeners.iter().map(|l| (l.protocol, l.client_certificates.as_ref()));
+    let clients = Clients::load(rules, &config.client_certificates_by_name)
+        .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
+    store.findings.extend_from_slice(clients.findings());
     match CertificateSet::new(&store, &wishes) {
-        Ok(set) => Ok(Loaded { config, store, set: Arc::new(set) }),
+        Ok(set) => Ok(Loaded { config, store, set: Arc::new(set), clients }),
         Err(problems) => {
             let findings = store.findings.iter().map(ToString::to_string);
             let problems = problems.iter().map(|problem| format!("{}: {problem}", file.display()));
@@ -58,7 +64,7 @@ impl Loaded {
 
     /// The TLS configurations for these certificates.
     pub fn server(&self, tickets: &Tickets) -> Result<tls::Server, Unfit> {
-        tls::Server::new(self.set.clone(), tickets)
+        tls::Server::new(self.set.clone(), tickets, self.clients.clone())
             .map_err(|e| Unfit::from(format!("TLS cannot be set up: {e}")))
     }
 }
