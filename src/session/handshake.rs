@@ -78,7 +78,9 @@ pub(super) async fn handshake(
         if policy.unknown_name == UnknownName::Reject
             && let Some(name) = hello.server_name().filter(|name| !set.covers(name))
         {
-            let why = format!("no certificate covers {name}, and this listener is strict");
+            let why = format!(
+                "no certificate covers {name}, and this listener is strict; it was sent unrecognized_name(112)"
+            );
             drop(server);
             return Err(reject(start, tls::UNRECOGNIZED_NAME, why, asked).await);
         }
@@ -89,7 +91,7 @@ pub(super) async fn handshake(
         (server.terms(policy.protocol, local, hello.server_name(), rule), shown)
     };
     let Some(Terms { config, judge }) = terms else {
-        let why = "what is asked of clients here was changed after this one had come".to_owned();
+        let why = "what is asked of clients here was changed after this one had come; it was sent internal_error(80)".to_owned();
         return Err(reject(start, tls::INTERNAL_ERROR, why, asked).await);
     };
     match Box::pin(start.into_stream(config).into_fallible()).await {

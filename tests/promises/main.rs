@@ -11,9 +11,11 @@ mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
 mod a_handshake_ends_in_time;
+mod a_refused_certificate_is_explained;
 mod a_reload_changes_all_or_nothing;
 mod a_session_is_resumed_where_it_may_be;
 mod a_slow_peer_costs_no_memory;
+mod clients_prove_who_they_are;
 mod every_end_reaches_the_other_side;
 mod it_goes_politely_and_comes_back;
 mod limits_hold;
