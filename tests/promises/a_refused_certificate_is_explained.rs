@@ -20,7 +20,8 @@ use crate::{
     stage::Stage,
 };
 
-/// A client that sends the alert of its choice, in place of its judgement or once it is in: GnuTLS,
+/// A client that sends the alert of its choice, in place of its judgement, right after the
+/// handshake, or once it is greeted: GnuTLS,
 /// because it lets one.
 const SCRIPT: &str = r#"
 import ctypes, socket, sys
@@ -39,7 +40,9 @@ tls.gnutls_transport_set_int2(session, sock.fileno(), sock.fileno())
 verdict = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: -43 if moment == "during" else 0)
 tls.gnutls_session_set_verify_function(session, verdict)
 while (code := tls.gnutls_handshake(session)) == -52: pass
-if (code == 0) != (moment == "after"): sys.exit("the handshake: %d" % code)
+if (code == 0) != (moment != "during"): sys.exit("the handshake: %d" % code)
+if moment == "greeted":
+    while tls.gnutls_record_recv(session, ctypes.create_string_buffer(4096), 4096) < 0: pass
 ok(tls.gnutls_alert_send(session, 2, int(alert)))
 sock.shutdown(socket.SHUT_WR)
 while sock.recv(4096): pass
@@ -89,15 +92,26 @@ fn in_words_for_each_alert() {
         (120, "no_application_protocol", "by ALPN", ""),
     ];
     for (number, name, meaning, more) in alerts {
-        for (version, moment) in
-            [("1.2", "during"), ("1.3", "during"), ("1.2", "after"), ("1.3", "after")]
-        {
+        for (version, moment) in [
+            ("1.2", "during"),
+            ("1.3", "during"),
+            ("1.2", "finished"),
+            ("1.3", "finished"),
+            ("1.2", "greeted"),
+            ("1.3", "greeted"),
+        ] {
             let summary = send_alert(&front, NAME, version, number, moment);
             let what = format!("{number}, TLS {version}, {moment}: {summary:#}");
             assert_eq!(summary["alert"], format!("{name}({number})"), "{what}");
             let end = end(&summary);
-            let phase = if moment == "during" { "handshake" } else { "login" };
-            assert!(end.starts_with(&format!("{phase}: {name}({number}): ")), "{what}");
+            let phase = match moment {
+                "during" => "handshake: ",
+                "greeted" => "login: ",
+                // It depends on whether it comes in one segment with the client's Finished.
+                _ => "",
+            };
+            assert!(end.starts_with(phase), "{what}");
+            assert!(end.contains(&format!(": {name}({number}): ")), "{what}");
             assert!(end.contains(meaning) && end.contains(more), "{what}");
             assert_eq!((&summary["certificate"], &summary["sni"]), (&NAME.into(), &NAME.into()));
         }
@@ -202,10 +216,10 @@ fn with_openssl_as_well() {
                 summary["alert"].as_str().is_some_and(|a| a.ends_with(&format!("({alert})")));
             assert!(is_alert, "{version}, {alert}: {summary:#}");
         }
-        assert!(
-            s_client(front.address(0), &["-CAfile", &root, version]).is_served(),
-            "the control"
-        );
+        let mark = front.mark();
+        let control = s_client(front.address(0), &["-CAfile", &root, version]);
+        assert!(control.is_served(), "the control");
+        front.summary(mark);
     }
 }
 
