@@ -243,6 +243,15 @@ pub enum ClientMode {
     Require,
 }
 
+impl fmt::Display for ClientMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "request",
+            Self::Require => "require",
+        })
+    }
+}
+
 /// Where a backend listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {

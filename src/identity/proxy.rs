@@ -42,7 +42,7 @@ const LONGEST_NAME: usize = 255;
 
 /// The longest common name that is passed on: the header should fit into 536 octets. RFC 5280 has
 /// 64 letters.
-const LONGEST_COMMON_NAME: usize = 128;
+const LONGEST_COMMON_NAME: usize = 112;
 
 /// The header that says who the client is.
 #[must_use]

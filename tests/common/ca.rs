@@ -118,8 +118,12 @@ impl Ca {
     }
 
     /// The revocation lists of the intermediate, with these serial numbers, and of the root. Both are
-    /// good up to the end of this year.
-    pub fn revocation_lists(&self, revoked: &[u64], until: i32) -> [String; 2] {
+    /// good in these years.
+    pub fn revocation_lists(
+        &self,
+        revoked: &[u64],
+        years: std::ops::RangeInclusive<i32>,
+    ) -> [String; 2] {
         let list = |issuer: &CertifiedIssuer<'static, KeyPair>, revoked: &[u64]| {
             let revoked = revoked.iter().map(|serial| RevokedCertParams {
                 serial_number: SerialNumber::from(*serial),
@@ -128,8 +132,8 @@ impl Ca {
                 invalidity_date: None,
             });
             let params = CertificateRevocationListParams {
-                this_update: date_time_ymd(2020, 1, 1),
-                next_update: date_time_ymd(until, 12, 31),
+                this_update: date_time_ymd(*years.start(), 1, 1),
+                next_update: date_time_ymd(*years.end(), 12, 31),
                 crl_number: SerialNumber::from(1),
                 issuing_distribution_point: None,
                 revoked_certs: revoked.collect(),

@@ -38,7 +38,7 @@ impl Set {
         let set =
             Self { stage: Stage::set(), host: Host::polite(Talk::Imap), ca: Ca::new("Clients") };
         set.write("trust/root.pem", &set.ca.root_pem());
-        set.write("crl/lists.pem", &set.ca.revocation_lists(&[REVOKED], 2999).concat());
+        set.write("crl/lists.pem", &set.ca.revocation_lists(&[REVOKED], 2020..=2999).concat());
         set
     }
 
@@ -119,8 +119,10 @@ impl Visit {
     }
 }
 
-/// A client, what is wrong with it, and the alert that says so (RFC 8446 §6.2).
-fn clients(ca: &Ca) -> Vec<(&'static str, Leaf, Option<(&'static str, u8)>)> {
+/// What is wrong with a client, and the alert that says so (RFC 8446 §6.2).
+type Wrong = (&'static str, u8);
+
+fn clients(ca: &Ca) -> Vec<(&'static str, Leaf, Option<Wrong>)> {
     let with = |change: fn(&mut rcgen::CertificateParams)| {
         ca.leaf_with(&["mta.example.org"], Kind::Ecdsa, |params| {
             params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
@@ -339,7 +341,7 @@ fn each_time_anew() {
         for _ in 0..2 {
             assert_eq!(enter(&client, &front).unwrap(), HandshakeKind::Full, "{version:?}");
         }
-        set.write("crl/lists.pem", &set.ca.revocation_lists(&[REVOKED, 8], 2999).concat());
+        set.write("crl/lists.pem", &set.ca.revocation_lists(&[REVOKED, 8], 2020..=2999).concat());
         assert_eq!(front.reload()["message"], "reloaded");
         let error = enter(&client, &front).unwrap_err().to_string();
         assert!(error.contains("CertificateRevoked"), "{version:?}: {error}");
@@ -438,7 +440,7 @@ fn against_lists_that_are_whole_and_of_today() {
     };
     assert_eq!(unverified(&front), None);
 
-    let [of_leafs, of_root] = set.ca.revocation_lists(&[REVOKED], 2999);
+    let [of_leafs, of_root] = set.ca.revocation_lists(&[REVOKED], 2020..=2999);
     let no_list =
         "whether it is revoked cannot be found out: `crl` has no list of one of its issuers";
     for one in [&of_leafs, &of_root] {
@@ -447,7 +449,17 @@ fn against_lists_that_are_whole_and_of_today() {
         assert_eq!(unverified(&front).as_deref(), Some(no_list));
     }
 
-    let expired = set.ca.revocation_lists(&[], 2020);
+    // Of two lists, the newer one counts, whichever is found first.
+    for (first, second) in [("a.pem", "b.pem"), ("b.pem", "a.pem")] {
+        std::fs::remove_dir_all(set.path("crl")).unwrap();
+        set.write(&format!("crl/{first}"), &set.ca.revocation_lists(&[], 2020..=2999).concat());
+        set.write(&format!("crl/{second}"), &set.ca.revocation_lists(&[1], 2021..=2999).concat());
+        assert_eq!(front.reload()["message"], "reloaded");
+        assert_eq!(unverified(&front).as_deref(), Some("it is revoked"), "{first}");
+    }
+    std::fs::remove_dir_all(set.path("crl")).unwrap();
+
+    let expired = set.ca.revocation_lists(&[], 2019..=2020);
     set.write("crl/lists.pem", &[expired[0].as_str(), of_root.as_str()].concat());
     let mark = front.mark();
     assert_eq!(front.reload()["message"], "reloaded");
@@ -471,7 +483,7 @@ fn and_what_they_are_verified_by_is_all_or_nothing() {
     let front = set.front(&[&rule], "");
     let good = set.ca.client("mta.example.org", 1);
     let root = set.ca.root_pem();
-    let lists = set.ca.revocation_lists(&[REVOKED], 2999).concat();
+    let lists = set.ca.revocation_lists(&[REVOKED], 2020..=2999).concat();
     let leaf = set.ca.client("mta.example.org", 1).cert;
     for (name, content, why) in [
         ("trust/root.pem", &root[..root.len() / 2], "cut short"),
@@ -536,7 +548,7 @@ fn by_what_is_known_at_the_handshake() {
     };
     let (before, later) = (waiting(), [waiting(), waiting()]);
     upgrade(before).expect("the control");
-    set.write("crl/lists.pem", &set.ca.revocation_lists(&[8], 2999).concat());
+    set.write("crl/lists.pem", &set.ca.revocation_lists(&[8], 2020..=2999).concat());
     assert_eq!(front.reload()["message"], "reloaded");
     let [first, second] = later;
     assert!(upgrade(first).unwrap_err().contains("CertificateRevoked"));
