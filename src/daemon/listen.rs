@@ -196,8 +196,8 @@ fn admit(tcp: TcpStream, peer: SocketAddr, manner: &Arc<Manner>, door: &Door, pe
     tokio::spawn(async move {
         let _guard = PanicGuard { peer };
         let summary = serve(arrival, &policy, &house, move || drop(stranger)).await;
-        summary.log(&policy);
         alerts.note(&summary);
+        summary.log(&policy);
         drop((permit, alive));
     });
 }

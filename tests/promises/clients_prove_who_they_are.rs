@@ -1,10 +1,14 @@
 //! Clients' certificates: asked for where the configuration says so and nowhere else; verified to the
 //! last list; and told to the log and the backend as they are.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use rustls::{
-    HandshakeKind,
+    ClientConnection, HandshakeKind,
     pki_types::{PrivateKeyDer, pem::PemObject},
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -323,7 +327,7 @@ fn enter(client: &Client, front: &Front) -> std::io::Result<HandshakeKind> {
     let kind = peer.0.conn.handshake_kind().expect("shaken");
     // In TLS 1.3 the alert comes when the client has finished.
     let mut octet = [0];
-    std::io::Read::read_exact(&mut peer.0, &mut octet)?;
+    peer.0.read_exact(&mut octet)?;
     Talk::Imap.log_out(&mut peer);
     peer.rest();
     Ok(kind)
@@ -380,6 +384,25 @@ fn with_the_key_and_not_only_the_certificate() {
     }
 }
 
+/// The alert reaches also those who have said much before they could know: a reset might overtake it.
+#[test]
+fn and_who_is_refused_is_told_so() {
+    let set = Set::new();
+    let front = set.front(&[&set.rule("require", "")], "");
+    let config = Arc::new(Client::speaking(&set.stage.ca, &[VERSIONS[1]]).config);
+    let mut client = ClientConnection::new(config, NAME.try_into().unwrap()).unwrap();
+    let mut stream = connect(front.address(0)).0;
+    // In one flight with the client's Finished.
+    client.writer().write_all(&[b'x'; 32 << 10]).unwrap();
+    let error = loop {
+        if let Err(error) = client.complete_io(&mut stream) {
+            break error.to_string();
+        }
+    };
+    assert!(error.contains("CertificateRequired"), "{error}");
+    assert_eq!(stream.read(&mut [0; 16]).expect("an end, and no reset"), 0);
+}
+
 /// Old and odd certificates are no reason to lose mail: a key that is too short to be believed counts for
 /// nothing, and its owner is served like anybody.
 #[test]
@@ -399,30 +422,58 @@ fn and_the_odd_ones_are_served_where_nothing_is_required() {
             assert!(visit.said.alert().is_some() && visit.header.is_none(), "{visit:#?}");
         }
     }
-    // Who is trusted by name alone, with a key that is too short, is not.
-    let short = self_signed(&folder, "1024", "CA:FALSE");
-    set.write("trust/short.pem", &short.cert);
+    // Nobody has seen whether it has such a key, so an authority's word for it is worth nothing.
+    let short = issued(&set.ca, &folder, "1024");
+    let fine = issued(&set.ca, &folder, "2048");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let arguments = [version, "-cipher", "DEFAULT@SECLEVEL=0"];
+        let visit = set.visit(&front, 0, Some(&short), &arguments);
+        assert_eq!(visit.told(), (0x07, 1, None), "{visit:#?}");
+        let visit = set.visit(&front, 1, Some(&short), &arguments);
+        assert!(visit.said.alert().is_some() && visit.header.is_none(), "{visit:#?}");
+        let visit = set.visit(&front, 0, Some(&fine), &arguments);
+        assert_eq!(visit.told(), (0x07, 0, Some("odd.example.org".into())), "{visit:#?}");
+    }
+    // Some vouch for themselves.
     let fine = self_signed(&folder, "2048", "CA:FALSE");
     set.write("trust/fine.pem", &fine.cert);
     assert_eq!(front.reload()["message"], "reloaded");
-    let arguments = ["-cipher", "DEFAULT@SECLEVEL=0"];
-    let visit = set.visit(&front, 0, Some(&short), &arguments);
-    assert_eq!(visit.told(), (0x07, 1, None), "{visit:#?}");
-    let visit = set.visit(&front, 0, Some(&fine), &arguments);
+    let visit = set.visit(&front, 0, Some(&fine), &[]);
     assert_eq!(visit.told(), (0x07, 0, Some("odd.example.org".into())), "{visit:#?}");
 }
 
-fn self_signed(folder: &Folder, bits: &str, extension: &str) -> Leaf {
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let status = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-nodes", "-subj", "/CN=odd.example.org", "-days", "9"])
-        .args(["-newkey", &format!("rsa:{bits}")])
-        .args(["-addext", &format!("basicConstraints=critical,{extension}")])
-        .args(["-out", &path("odd.pem"), "-keyout", &path("odd.key")])
+/// Runs openssl in this folder.
+fn openssl(folder: &Folder, arguments: &[&str]) {
+    let output = std::process::Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder.path())
         .output()
         .expect("openssl runs");
-    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-    let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A client's certificate for an RSA key of so many bits, which `rcgen` would not make.
+fn issued(ca: &Ca, folder: &Folder, bits: &str) -> Leaf {
+    folder.write("ca.pem", ca.intermediate.pem());
+    folder.write("ca.key", ca.intermediate.key().serialize_pem());
+    let key = format!("rsa:{bits}");
+    let request = ["req", "-new", "-nodes", "-subj", "/CN=odd.example.org", "-newkey", &key];
+    openssl(folder, &[&request[..], &["-keyout", "issued.key", "-out", "issued.csr"]].concat());
+    folder.write("v3.cnf", "basicConstraints=CA:FALSE\n");
+    let sign = ["x509", "-req", "-in", "issued.csr", "-CA", "ca.pem", "-CAkey", "ca.key"];
+    let more = ["-CAcreateserial", "-days", "9", "-extfile", "v3.cnf", "-out", "issued.pem"];
+    openssl(folder, &[&sign[..], &more].concat());
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    Leaf { cert: read("issued.pem"), key: read("issued.key"), chain: ca.intermediate.pem() }
+}
+
+fn self_signed(folder: &Folder, bits: &str, extension: &str) -> Leaf {
+    let (key, extension) =
+        (format!("rsa:{bits}"), format!("basicConstraints=critical,{extension}"));
+    let request = ["req", "-x509", "-nodes", "-subj", "/CN=odd.example.org", "-days", "9"];
+    let more = ["-newkey", &key, "-addext", &extension, "-out", "odd.pem", "-keyout", "odd.key"];
+    openssl(folder, &[&request[..], &more].concat());
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     Leaf { cert: read("odd.pem"), key: read("odd.key"), chain: String::new() }
 }
 
@@ -541,10 +592,8 @@ fn by_what_is_known_at_the_handshake() {
         clear.send("tls STARTTLS\r\n");
         clear.until("tls OK");
         let mut inside = client.shake(clear).map_err(|e| e.to_string())?;
-        let mut octets = [0; 1];
-        inside.0.conn.writer();
-        std::io::Write::write_all(&mut inside.0, b"n NOOP\r\n").map_err(|e| e.to_string())?;
-        std::io::Read::read_exact(&mut inside.0, &mut octets).map_err(|e| e.to_string())
+        inside.0.write_all(b"n NOOP\r\n").map_err(|e| e.to_string())?;
+        inside.0.read_exact(&mut [0; 1]).map_err(|e| e.to_string())
     };
     let (before, later) = (waiting(), [waiting(), waiting()]);
     upgrade(before).expect("the control");
