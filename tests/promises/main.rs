@@ -5,6 +5,7 @@
     reason = "tests may panic, and explain themselves"
 )]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod stage;
@@ -23,6 +24,7 @@ mod no_secret_is_logged;
 mod nothing_from_before_tls_survives;
 mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
+mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;
