@@ -24,7 +24,7 @@ use rustls::{
 use vestibule::{
     certs::{self, CertificateSet, Sources, Wishes},
     protocol::{Dialogue, Greeted, Greeter, Learned, Next, Offer, Protocol},
-    tls::{Server, Tickets},
+    tls::{Clients, Server, Tickets},
 };
 
 use common::{
@@ -46,7 +46,8 @@ fn handshakes(criterion: &mut Criterion) {
         let folder = Folder::new();
         folder.write("fullchain.pem", combined(&ca.leaf(&[NAME], kind)));
         let tickets = Tickets::new().expect("randomness");
-        let server = Server::new(set(folder.path()), &tickets).expect("a server");
+        let server =
+            Server::new(set(folder.path()), &tickets, Clients::default()).expect("a server");
         for (version, wanted) in VERSIONS {
             let mut config = client::config(&ca, wanted);
             let full = Arc::new(config.clone());
@@ -111,7 +112,8 @@ fn accept(server: &Server, mut hello: &[u8]) -> ServerConnection {
     let mut acceptor = Acceptor::default();
     acceptor.read_tls(&mut hello).expect("memory");
     let accepted = acceptor.accept().ok().flatten().expect("a ClientHello");
-    let config = server.config(Protocol::Imap, LOCAL).expect("a configuration");
+    let terms = server.terms(Protocol::Imap, LOCAL, None, None).expect("a configuration");
+    let config = terms.config;
     accepted.into_connection(config).expect("a client that we have something in common with")
 }
 

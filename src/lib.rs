@@ -20,11 +20,12 @@
 //!
 //! - [`cli`]: arguments → one command → exit code
 //! - [`daemon`]: the process: sockets, limits, signals, reloads
-//! - [`observe`]: the log
+//! - [`observe`]: the log, and what is said once for many sessions
 //! - [`session`]: one client's way through the house; [`session::serve()`] reads top to bottom
 //! - [`backend`]: the mail servers behind us: dial, probe, what was learned
 //! - [`wire`]: where the protocols' machines meet tokio: streams, inboxes, the dialogue's driver
-//! - [`tls`]: what TLS is offered: configurations, resolver, tickets, alerts in words
+//! - [`tls`]: what TLS is offered and wanted: configurations, resolver, tickets, clients' certificates,
+//!   alerts in words
 //! - [`protocol`]: sans-IO: one folder a protocol, with greeter, prober, opening and filter
 //! - [`identity`]: sans-IO: what is known of a client, and the dialects that tell a backend
 //! - [`config`]: YAML → a configuration that makes sense, or all that is wrong with it

@@ -221,6 +221,37 @@ pub enum BareNewline {
     StrictEod,
 }
 
+/// What is wanted of clients' certificates, and what they are verified by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientRule {
+    /// Whether a client without one is served.
+    pub mode: ClientMode,
+    /// Files and folders with the authorities' certificates.
+    pub trust: Vec<std::path::PathBuf>,
+    /// Files and folders with revocation lists. Empty: nobody is revoked.
+    pub crl: Vec<std::path::PathBuf>,
+    /// Whether clients are told which authorities are trusted.
+    pub hints: bool,
+}
+
+/// What becomes of a client that has no certificate, or one that cannot be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ClientMode {
+    /// It is served all the same, and the backend is told.
+    Request,
+    /// It gets an alert.
+    Require,
+}
+
+impl fmt::Display for ClientMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request => "request",
+            Self::Require => "require",
+        })
+    }
+}
+
 /// Where a backend listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {

@@ -120,6 +120,7 @@ fn stranger(link: &Link) -> Facts {
             sni: None,
             alpn: None,
             resumed: false,
+            client: None,
         }),
     }
 }

@@ -71,6 +71,12 @@ pub(super) struct File {
     pub contents: Arc<Contents>,
 }
 
+/// Reads a file. `Ok(None)`: it is no PEM, and its name does not say that it is.
+pub(super) fn read(path: &Path) -> Result<Option<pem::Content>, Finding> {
+    let (octets, _) = octets(path)?;
+    pem::parse(path, &octets)
+}
+
 /// Certificates that have been read before: of ten thousand copies, one is kept.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<HashSet<ByDer>>);
@@ -122,14 +128,16 @@ impl File {
         {
             return previous.clone();
         }
-        let mut file =
-            Self { path: path.into(), stamp: None, is_exposed: false, contents: Arc::default() };
-        let contents = file.read().and_then(|octets| contents(path, &octets, known));
-        file.contents = Arc::new(contents.unwrap_or_else(|finding| Contents {
+        let (mut stamp, mut is_exposed) = (None, false);
+        let read = octets(path).and_then(|(octets, meta)| {
+            (stamp, is_exposed) = (Stamp::of(&meta), meta.mode() & 0o004 != 0);
+            contents(path, &octets, known)
+        });
+        let contents = read.unwrap_or_else(|finding| Contents {
             finding: Some(Box::new(finding)),
             ..Contents::default()
-        }));
-        file
+        });
+        Self { path: path.into(), stamp, is_exposed, contents: Arc::new(contents) }
     }
 
     /// Whether it is as it was.
@@ -137,35 +145,32 @@ impl File {
         self.stamp.is_some()
             && fs::metadata(&self.path).is_ok_and(|meta| Stamp::of(&meta) == self.stamp)
     }
+}
 
-    fn read(&mut self) -> Result<Vec<u8>, Finding> {
-        let failed = |error| unreadable(&self.path, &error);
-        // A pipe would be waited for, if it were opened without this.
-        let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-        let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.read(true).custom_flags(nonblock).open(&self.path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        if meta.is_dir() {
-            let text = "it is a folder, and its name says that it is a file";
-            return Err(Finding::new(Code::Unreadable, &*self.path, text));
-        }
-        if !meta.is_file() {
-            let text = "it is a pipe or a device, where a file is wanted";
-            return Err(Finding::new(Code::Unreadable, &*self.path, text));
-        }
-        self.stamp = Stamp::of(&meta);
-        self.is_exposed = meta.mode() & 0o004 != 0;
-        if meta.len() > LARGEST {
-            // What does not say that it is PEM may be as large as it likes.
-            if !pem::is_promised(&self.path) {
-                return Ok(Vec::new());
-            }
-            let text = "it is longer than 16 MiB, which no PEM file is";
-            return Err(Finding::new(Code::NotPem, &*self.path, text));
-        }
-        all(&mut file, meta.len()).map_err(failed)
+/// A file's octets, and what the system says of it.
+fn octets(path: &Path) -> Result<(Vec<u8>, Metadata), Finding> {
+    let failed = |error| unreadable(path, &error);
+    // A pipe would be waited for, if it were opened without this.
+    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.read(true).custom_flags(nonblock).open(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if meta.is_dir() {
+        let text = "it is a folder, and its name says that it is a file";
+        return Err(Finding::new(Code::Unreadable, path, text));
     }
+    if !meta.is_file() {
+        let text = "it is a pipe or a device, where a file is wanted";
+        return Err(Finding::new(Code::Unreadable, path, text));
+    }
+    if meta.len() <= LARGEST {
+        return Ok((all(&mut file, meta.len()).map_err(failed)?, meta));
+    }
+    // What does not say that it is PEM may be as large as it likes.
+    if !pem::is_promised(path) {
+        return Ok((Vec::new(), meta));
+    }
+    Err(Finding::new(Code::NotPem, path, "it is longer than 16 MiB, which no PEM file is"))
 }
 
 /// What a file holds that has this length. A read that brings less than was asked for is its last.

@@ -3,9 +3,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod authorities;
 mod certificate;
 mod chain;
+mod client;
 mod date;
+mod described;
 mod files;
 mod finding;
 mod issue;
@@ -18,8 +21,11 @@ mod set;
 mod trust;
 mod x509;
 
+pub use authorities::{Authorities, authorities};
 pub use certificate::{Certificate, Issuance, KeyKind};
+pub use client::{Client, fingerprint};
 pub use date::date;
+pub use described::Description;
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Sources, Store, load};
@@ -27,7 +33,7 @@ pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
 pub use trust::Anchors;
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::Path};
 
 use memchr::memmem;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
 use super::{Code, Finding};
@@ -19,6 +19,7 @@ const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "cert", "key", "chain"];
 pub(super) struct Content {
     pub certificates: Vec<CertificateDer<'static>>,
     pub keys: Vec<PrivateKeyDer<'static>>,
+    pub revocation_lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// Whether a file's name says that it is PEM.
@@ -47,7 +48,8 @@ pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<Option<Content>, Findi
                     Item::Pkcs1Key(key) => content.keys.push(key.into()),
                     Item::Pkcs8Key(key) => content.keys.push(key.into()),
                     Item::Sec1Key(key) => content.keys.push(key.into()),
-                    // Requests, lists and bare public keys lie beside certificates and are none.
+                    Item::Crl(der) => content.revocation_lists.push(der),
+                    // Requests and bare public keys lie beside certificates and are none.
                     _ => {}
                 }
             }

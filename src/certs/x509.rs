@@ -1,12 +1,12 @@
 //! What matters of an X.509 certificate. The only user of `x509-parser`.
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::{
     error::X509Error,
     extensions::{GeneralName, ParsedExtension},
-    prelude::{FromDer, X509Certificate},
+    prelude::{CertificateRevocationList, FromDer, X509Certificate},
     public_key::PublicKey,
-    x509::SubjectPublicKeyInfo,
+    x509::{SubjectPublicKeyInfo, X509Name},
 };
 
 /// A certificate, read.
@@ -139,6 +139,47 @@ impl Parsed {
     /// Whether it is valid at this time, in seconds since 1970.
     pub(super) fn is_valid_at(&self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)
+    }
+}
+
+/// A revocation list: RFC 5280 §5.
+#[derive(Debug)]
+pub(super) struct ParsedList {
+    /// Who keeps it.
+    pub issuer: String,
+    /// Seconds since 1970.
+    pub this_update: i64,
+    /// When the next one is due; without it, this one never ends.
+    pub next_update: Option<i64>,
+}
+
+impl ParsedList {
+    pub(super) fn new(der: &CertificateRevocationListDer<'_>) -> Result<Self, String> {
+        let (_, list) = CertificateRevocationList::from_der(der)
+            .map_err(|e| format!("a revocation list cannot be read: {e}"))?;
+        Ok(Self {
+            issuer: list.issuer().to_string(),
+            this_update: list.last_update().timestamp(),
+            next_update: list.next_update().map(|time| time.timestamp()),
+        })
+    }
+}
+
+/// The common name of a certificate's subject, and of its issuer.
+pub(super) fn common_names(der: &[u8]) -> (Option<String>, Option<String>) {
+    let common_name = |name: &X509Name<'_>| {
+        name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).map(str::to_owned)
+    };
+    let Ok((_, cert)) = X509Certificate::from_der(der) else { return (None, None) };
+    (common_name(cert.subject()), common_name(cert.issuer()))
+}
+
+/// The size of an RSA key in bits; `None` for other kinds.
+pub(super) fn rsa_bits(der: &[u8]) -> Option<usize> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    match cert.public_key().parsed().ok()? {
+        PublicKey::RSA(key) => Some(key.key_size()),
+        _ => None,
     }
 }
 

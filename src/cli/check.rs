@@ -59,8 +59,12 @@ fn remarks(file: &Path, config: &Config, explain: bool) -> Vec<String> {
 /// A listener with everything that its lines left out.
 fn effective(listener: &Listener) -> String {
     let bind: Vec<String> = listener.bind.iter().map(ToString::to_string).collect();
+    let asked = listener
+        .client_certificates
+        .as_ref()
+        .map_or(String::new(), |rule| format!(", client certificates: {}", rule.mode));
     format!(
-        "{:<30} {:<10} {:<17} -> {} ({})",
+        "{:<30} {:<10} {:<17} -> {} ({}){asked}",
         bind.join(" "),
         listener.protocol.name(),
         listener.tls.to_string(),

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, Level, Limits, Log, Problem, certificates, listeners, section};
+use super::{
+    Config, Level, Limits, Log, Problem, certificates, client_certificates, listeners, section,
+};
 use crate::{
     config::section::Section,
     values::{Duration, Size, Timeouts},
@@ -21,8 +23,11 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let default_certificate = top.take("default_certificate");
     let certificate_by_address = certificates::by_address(&mut top);
     let lint = certificates::lint(&mut top);
+    let for_all = client_certificates::rule_in(&mut top).flatten();
+    let client_certificates_by_name = client_certificates::by_name(&mut top);
     let backends = listeners::backends(&mut top);
-    let listeners = listeners::listeners(&mut top, &backends, &notebook, &mut warnings);
+    let listeners =
+        listeners::listeners(&mut top, &backends, for_all.as_ref(), &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);
@@ -43,6 +48,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         certificate_by_address,
         lint,
         wishes: names.wishes,
+        client_certificates_by_name,
         plaintext_from,
         listeners,
         timeouts,
@@ -60,7 +66,7 @@ fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
     Some(path)
 }
 
-fn paths(top: &mut Section<'_>, key: &'static str) -> Option<Vec<PathBuf>> {
+pub(super) fn paths(top: &mut Section<'_>, key: &'static str) -> Option<Vec<PathBuf>> {
     let paths: Vec<PathBuf> = top.list(key)?;
     for (n, path) in paths.iter().enumerate().filter(|(_, p)| p.is_relative()) {
         top.note(&format!("{key}[{n}]"), relative(path));

@@ -9,13 +9,13 @@ use std::{
 use serde_yaml::Value;
 
 use super::{
-    Listener, Problem,
+    Listener, Problem, client_certificates,
     section::{Notebook, Section},
 };
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, Target, TlsMode, UnknownName},
+    values::{BareNewline, ClientMode, ClientRule, Target, TlsMode, UnknownName},
 };
 
 /// The backends of a configuration.
@@ -131,12 +131,18 @@ fn address(text: &str) -> Result<Address, String> {
 pub(super) fn listeners(
     top: &mut Section<'_>,
     backends: &Backends,
+    for_all: Option<&ClientRule>,
     notebook: &Notebook,
     warnings: &mut Vec<Problem>,
 ) -> Vec<Listener> {
     let listeners: Vec<(String, Listener)> = match top.sections("listeners") {
-        Some(sections) => sections.into_iter().filter_map(|s| listener(s, backends)).collect(),
-        None => standard(top, backends).into_iter().map(|l| ("listeners".to_owned(), l)).collect(),
+        Some(sections) => {
+            sections.into_iter().filter_map(|s| listener(s, backends, for_all)).collect()
+        }
+        None => standard(top, backends, for_all)
+            .into_iter()
+            .map(|l| ("listeners".to_owned(), l))
+            .collect(),
     };
     if listeners.is_empty()
         && top.value("listeners").is_some_and(|v| v.as_sequence().is_some_and(Vec::is_empty))
@@ -173,6 +179,16 @@ pub(super) fn listeners(
             warnings.push(notebook.problem(path, text));
         }
     }
+    for (path, listener) in &listeners {
+        let is_required = listener
+            .client_certificates
+            .as_ref()
+            .is_some_and(|rule| rule.mode == ClientMode::Require);
+        if is_required && listener.tls == TlsMode::StarttlsOptional {
+            let text = "client_certificates: require keeps nobody out here, since clients may go on in clear; and mail servers without a certificate lose their TLS: request is what a public MX can do";
+            warnings.push(notebook.problem(path, text));
+        }
+    }
     listeners.into_iter().map(|(_, listener)| listener).collect()
 }
 
@@ -185,7 +201,11 @@ fn is_same(bind: &SocketAddr, target: &SocketAddr) -> bool {
         && (bind.ip() == target.ip() || (bind.ip().is_unspecified() && target.ip().is_loopback()))
 }
 
-fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Listener)> {
+fn listener(
+    mut section: Section<'_>,
+    backends: &Backends,
+    for_all: Option<&ClientRule>,
+) -> Option<(String, Listener)> {
     let path = section.path("bind").trim_end_matches(".bind").to_owned();
     let bind: Vec<SocketAddr> = section.list("bind").unwrap_or_default();
     if bind.is_empty() && section.value("bind").is_none() {
@@ -203,6 +223,7 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
     }
     let tls: Option<TlsMode> = section.take("tls");
     let unknown_name = section.take("unknown_name").unwrap_or_default();
+    let client_certificates = client_certificates::rule_in(&mut section);
     let bare_newline = section.take("bare_newline").unwrap_or_default();
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
@@ -229,6 +250,9 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
         section
             .note("tls", format!("{} knows no STARTTLS: write implicit or none", protocol.name()));
     }
+    if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
+        section.note(client_certificates::KEY, "with tls: none, there are none");
+    }
     let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
     if let Some((Target::Tcp(target), _)) = &target
         && target.port() == 0
@@ -244,6 +268,9 @@ fn listener(mut section: Section<'_>, backends: &Backends) -> Option<(String, Li
             protocol: protocol?,
             tls: tls?,
             unknown_name,
+            client_certificates: client_certificates
+                .unwrap_or_else(|| for_all.cloned())
+                .filter(|_| tls != Some(TlsMode::None)),
             bare_newline,
             target,
             identity,
@@ -279,7 +306,7 @@ fn usual(protocol: Protocol, port: u16) -> TlsMode {
 }
 
 /// The ten standard listeners, on all addresses.
-fn standard(top: &Section<'_>, backends: &Backends) -> Vec<Listener> {
+fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>) -> Vec<Listener> {
     let Some(backend) = &backends.default else {
         let text = if backends.named.is_empty() {
             "it is missing: where is the mail server? Such as 10.0.0.5"
@@ -296,11 +323,13 @@ fn standard(top: &Section<'_>, backends: &Backends) -> Vec<Listener> {
         let row = protocol.row();
         for port in std::iter::once(row.port).chain(row.implicit_ports.iter().copied()) {
             let bind = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+            let tls = usual(protocol, port);
             listeners.push(Listener {
                 bind: bind.map(|ip| SocketAddr::new(ip, port)).to_vec(),
                 protocol,
-                tls: usual(protocol, port),
+                tls,
                 unknown_name: UnknownName::default(),
+                client_certificates: for_all.filter(|_| tls != TlsMode::None).cloned(),
                 bare_newline: BareNewline::default(),
                 target: backend.target(protocol),
                 identity: backend.identity(protocol),

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod check;
+mod client_certificates;
 mod listeners;
 mod locate;
 mod section;
@@ -20,7 +21,7 @@ use crate::{
     certs::{Policy, Wish},
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, Network, Target, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, Target, Timeouts, TlsMode, UnknownName},
 };
 
 /// A configuration that makes sense.
@@ -44,6 +45,9 @@ pub struct Config {
     pub lint: Policy,
     /// Names that somebody has written down, and means to be covered by a certificate.
     pub wishes: Vec<Wish>,
+    /// Name that a client asks for → what is wanted of its certificate, whatever its listener says;
+    /// `None`: nothing.
+    pub client_certificates_by_name: BTreeMap<String, Option<ClientRule>>,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
     /// What is listened on.
@@ -69,6 +73,8 @@ pub struct Listener {
     pub tls: TlsMode,
     /// What becomes of clients that ask for a name that no certificate covers.
     pub unknown_name: UnknownName,
+    /// What is wanted of clients' certificates; `None`: nothing.
+    pub client_certificates: Option<ClientRule>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
     /// Where sessions go.

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     backend,
+    observe::Alerts,
     session::{Arrival, House, Policy, serve},
     wire::{Client, take_leave},
 };
@@ -42,6 +43,7 @@ pub(super) struct Door {
     pub capacity: Arc<Semaphore>,
     pub strangers: Arc<Strangers>,
     pub ids: Arc<Ids>,
+    pub alerts: Arc<Alerts>,
     /// Dropped by the last session: how the drain knows that it is over.
     pub alive: tokio::sync::mpsc::Sender<()>,
 }
@@ -189,11 +191,12 @@ fn admit(tcp: TcpStream, peer: SocketAddr, manner: &Arc<Manner>, door: &Door, pe
     };
     let Ok(local) = tcp.local_addr() else { return };
     let local = SocketAddr::new(local.ip().to_canonical(), local.port());
-    let (house, alive) = (door.house.clone(), door.alive.clone());
+    let (house, alerts, alive) = (door.house.clone(), door.alerts.clone(), door.alive.clone());
     let arrival = Arrival { id: door.ids.next(), tcp, peer, local };
     tokio::spawn(async move {
         let _guard = PanicGuard { peer };
         let summary = serve(arrival, &policy, &house, move || drop(stranger)).await;
+        alerts.note(&summary);
         summary.log(&policy);
         drop((permit, alive));
     });

@@ -68,6 +68,7 @@ impl Service {
             capacity: capacity.handle(),
             strangers: Arc::new(Strangers::default()),
             ids: Arc::new(Ids::new()?),
+            alerts: Arc::default(),
             alive,
         };
         let listening = BTreeMap::new();
@@ -99,6 +100,7 @@ impl Service {
                 protocol: listener.protocol,
                 tls: listener.tls,
                 unknown_name: listener.unknown_name,
+                client_certificates: listener.client_certificates.clone(),
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 backend: self.backends.get(&key(listener), config),
@@ -178,6 +180,8 @@ impl Service {
         resources::raise_open_files(loaded.config.limits.connections);
         let changes = Changes::between(&self.store, &loaded.store);
         self.door.house.tls.store(Arc::new(server));
+        // What clients refuse from now on is worth a new line.
+        self.door.alerts.settle();
         self.capacity.resize(loaded.config.limits.connections);
         self.config = loaded.config;
         self.store = Arc::new(loaded.store);
@@ -246,7 +250,7 @@ impl Service {
         self.stop.send_replace(Stop::Drain);
         tracing::info!(seconds = self.config.timeouts.drain.as_secs(), "stopping");
         let deadline = Instant::now() + self.config.timeouts.drain;
-        let Door { alive, .. } = self.door;
+        let Door { alive, alerts, .. } = self.door;
         drop(alive);
         tokio::select! {
             // Nobody ever sends: it ends with the last session.
@@ -260,6 +264,7 @@ impl Service {
             () = tokio::time::sleep(self.config.timeouts.closing) => {}
             () = hurry() => {}
         }
+        alerts.settle();
         tracing::info!("stopped");
     }
 }

@@ -6,7 +6,7 @@ use super::Unfit;
 use crate::{
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
-    tls::{self, Tickets},
+    tls::{self, Clients, Tickets},
 };
 
 /// A configuration with its certificates. Nothing of it is in use yet.
@@ -18,6 +18,8 @@ pub struct Loaded {
     pub store: Store,
     /// What clients get.
     pub set: Arc<CertificateSet>,
+    /// What clients are asked for.
+    pub clients: Clients,
 }
 
 /// Reads configuration and certificates. Blocks. `previous`: what goes on being served where a
@@ -37,11 +39,15 @@ pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
         by_address: config.certificate_by_address.clone(),
         names: config.wishes.clone(),
     };
+    let rules = config.listeners.iter().map(|l| (l.protocol, l.client_certificates.as_ref()));
+    let clients = Clients::load(rules, &config.client_certificates_by_name)
+        .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
+    store.findings.extend_from_slice(clients.findings());
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
     store.findings.extend(findings);
     match set {
-        Some(set) if !is_refused => Ok(Loaded { config, store, set: Arc::new(set) }),
+        Some(set) if !is_refused => Ok(Loaded { config, store, set: Arc::new(set), clients }),
         _ => {
             let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
             if store.certificates.is_empty() {
@@ -64,7 +70,7 @@ impl Loaded {
 
     /// The TLS configurations for these certificates.
     pub fn server(&self, tickets: &Tickets) -> Result<tls::Server, Unfit> {
-        tls::Server::new(self.set.clone(), tickets)
+        tls::Server::new(self.set.clone(), tickets, self.clients.clone())
             .map_err(|e| Unfit::from(format!("TLS cannot be set up: {e}")))
     }
 }

@@ -71,4 +71,22 @@ pub struct TlsFacts {
     pub alpn: Option<Vec<u8>>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
+    /// The client's certificate; `None` if it has shown none. Few do.
+    pub client: Option<Box<ClientCertificate>>,
+}
+
+/// A certificate that a client has shown, having its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Whether it leads to an authority that is trusted; if not, why. Where it does not, the client
+    /// may have written all the rest as it pleased.
+    pub verified: Result<(), String>,
+    /// The subject's common name.
+    pub common_name: Option<String>,
+    /// The subject, as text.
+    pub subject: String,
+    /// The issuer, as text.
+    pub issuer: String,
+    /// SHA-256 over the certificate, in hexadecimal.
+    pub fingerprint: String,
 }

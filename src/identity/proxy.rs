@@ -20,11 +20,16 @@ const AUTHORITY: u8 = 0x02;
 const UNIQUE_ID: u8 = 0x05;
 const SSL: u8 = 0x20;
 const SSL_VERSION: u8 = 0x21;
+const SSL_CN: u8 = 0x22;
 const SSL_CIPHER: u8 = 0x23;
 
 /// `PP2_CLIENT_SSL`: the client connected over TLS.
 const CLIENT_SSL: u8 = 0x01;
-/// Non-zero: no client certificate was verified.
+/// `PP2_CLIENT_CERT_CONN` and `PP2_CLIENT_CERT_SESS`: it showed a certificate on this connection, and
+/// so, at least once, in this TLS session. Where we ask for one, no session is resumed.
+const CLIENT_CERT: u8 = 0x02 | 0x04;
+/// Zero: the client showed a certificate, and it was verified. Anything else: not so.
+const VERIFIED: u32 = 0;
 const NOT_VERIFIED: u32 = 1;
 
 /// The protocols that a backend may be told were negotiated. SMTP's are not among them: Dovecot
@@ -34,6 +39,10 @@ const ALPN_FOR_BACKENDS: &[&[u8]] =
 
 /// The longest name that is passed on: RFC 1035 §2.3.4.
 const LONGEST_NAME: usize = 255;
+
+/// The longest common name that is passed on: the header should fit into 536 octets. RFC 5280 has
+/// 64 letters.
+const LONGEST_COMMON_NAME: usize = 112;
 
 /// The header that says who the client is.
 #[must_use]
@@ -83,15 +92,24 @@ fn tls_tlvs(tls: &TlsFacts, body: &mut Vec<u8>) {
     if let Some(name) = tls.sni.as_deref().filter(|name| is_fit(name)) {
         tlv(AUTHORITY, name.as_bytes(), body);
     }
-    let mut ssl = vec![CLIENT_SSL];
-    ssl.extend_from_slice(&NOT_VERIFIED.to_be_bytes());
+    let client = tls.client.as_deref();
+    let verified = client.filter(|client| client.verified.is_ok());
+    let mut ssl = vec![if client.is_some() { CLIENT_SSL | CLIENT_CERT } else { CLIENT_SSL }];
+    let result = if verified.is_some() { VERIFIED } else { NOT_VERIFIED };
+    ssl.extend_from_slice(&result.to_be_bytes());
     tlv(SSL_VERSION, tls.version.as_bytes(), &mut ssl);
+    // Of an unverified certificate anybody may be the author, and a backend may not look at the
+    // result before it believes the name.
+    let name = verified.and_then(|client| client.common_name.as_deref());
+    if let Some(name) = name.filter(|n| is_fit(n) && n.len() <= LONGEST_COMMON_NAME) {
+        tlv(SSL_CN, name.as_bytes(), &mut ssl);
+    }
     tlv(SSL_CIPHER, tls.cipher.as_bytes(), &mut ssl);
     tlv(SSL, &ssl, body);
 }
 
 fn is_fit(name: &str) -> bool {
-    name.len() <= LONGEST_NAME && !name.bytes().any(|b| b.is_ascii_control())
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.bytes().any(|b| b.is_ascii_control())
 }
 
 fn tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
@@ -103,7 +121,7 @@ fn tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::SessionId;
+    use crate::identity::{ClientCertificate, SessionId};
 
     fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
         Facts {
@@ -122,7 +140,19 @@ mod tests {
             sni: sni.map(str::to_owned),
             alpn: alpn.map(<[u8]>::to_vec),
             resumed: false,
+            client: None,
         }
+    }
+
+    fn shown(verified: bool, common_name: &str) -> TlsFacts {
+        let client = ClientCertificate {
+            verified: verified.then_some(()).ok_or("why not".to_owned()),
+            common_name: Some(common_name.to_owned()),
+            subject: format!("CN={common_name}"),
+            issuer: "CN=Test".to_owned(),
+            fingerprint: "00".to_owned(),
+        };
+        TlsFacts { client: Some(Box::new(client)), ..tls(None, None) }
     }
 
     /// The TLVs of a header, by type.
@@ -179,6 +209,23 @@ mod tests {
     }
 
     #[test]
+    fn x6_a_certificate_of_the_client_and_its_name_only_once_verified() {
+        let ssl =
+            |tls| tlvs(&header(&facts("192.0.2.1:1", "192.0.2.2:2", Some(tls)))[28..]).remove(0).1;
+        let kinds =
+            |ssl: &[u8]| tlvs(&ssl[5..]).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+        let verified = ssl(shown(true, "mta.example.org"));
+        assert_eq!(verified[..5], [0x07, 0, 0, 0, 0]);
+        assert!(tlvs(&verified[5..]).contains(&(0x22, b"mta.example.org".to_vec())));
+        let liar = ssl(shown(false, "mta.example.org"));
+        assert_eq!(liar[..5], [0x07, 0, 0, 0, 1]);
+        assert_eq!(kinds(&liar), [SSL_VERSION, SSL_CIPHER]);
+        for unfit in ["", "a\nb", &"a".repeat(LONGEST_COMMON_NAME + 1)] {
+            assert_eq!(kinds(&ssl(shown(true, unfit))), [SSL_VERSION, SSL_CIPHER], "{unfit:?}");
+        }
+    }
+
+    #[test]
     fn x3_our_own_connections_say_so() {
         assert_eq!(local(), b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
     }
@@ -186,11 +233,12 @@ mod tests {
     #[test]
     fn x1_never_longer_than_536_octets() {
         let name = "a".repeat(LONGEST_NAME);
-        let longest = header(&facts(
-            "[2001:db8::1]:1",
-            "[2001:db8::2]:2",
-            Some(tls(Some(&name), Some(b"managesieve"))),
-        ));
+        let tls = TlsFacts {
+            cipher: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            client: shown(true, &"a".repeat(LONGEST_COMMON_NAME)).client,
+            ..tls(Some(&name), Some(b"managesieve"))
+        };
+        let longest = header(&facts("[2001:db8::1]:1", "[2001:db8::2]:2", Some(tls)));
         assert!(longest.len() <= 536, "{}", longest.len());
     }
 }

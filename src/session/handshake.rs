@@ -1,6 +1,10 @@
 //! The client's TLS handshake. The only place that names `tokio-rustls`' acceptor.
 
-use std::{io, net::IpAddr};
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Weak},
+};
 
 use rustls::{ServerConnection, server::Acceptor};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -8,18 +12,45 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{House, Policy};
 use crate::{
-    identity::TlsFacts,
-    tls,
+    certs::Certificate,
+    identity::{ClientCertificate, TlsFacts},
+    tls::{self, ClientAlert, Judge, Terms, Verdict},
     values::UnknownName,
-    wire::{Inbox, TlsStream},
+    wire::{Inbox, TlsStream, take_leave},
 };
 
 /// A handshake that succeeded.
 pub(super) struct Shaken {
     pub stream: Box<TlsStream>,
     pub facts: TlsFacts,
-    /// The certificate that was shown.
-    pub certificate: String,
+    pub shown: Shown,
+}
+
+/// One that did not.
+pub(super) struct Unshaken {
+    /// What went wrong, in words that help.
+    pub why: Reason,
+    /// The name that the client asked for.
+    pub asked: Option<String>,
+    /// `None`: it did not come to that.
+    pub shown: Option<Shown>,
+}
+
+/// What can be said of a session's end.
+pub(super) type Reason = Box<dyn std::error::Error + Send + Sync>;
+
+/// The certificate that was shown, or would have been.
+pub(super) struct Shown {
+    /// The name that it goes by.
+    pub label: String,
+    /// A session may last for days: it keeps no certificate that everybody else has forgotten.
+    pub certificate: Option<Weak<Certificate>>,
+}
+
+impl From<io::Error> for Unshaken {
+    fn from(error: io::Error) -> Self {
+        Self { why: explain(error, None, None), asked: None, shown: None }
+    }
 }
 
 /// Shakes hands. `glued`: octets of the ClientHello that came in one packet with STARTTLS; they go
@@ -32,31 +63,51 @@ pub(super) async fn handshake(
     local: IpAddr,
     policy: &Policy,
     house: &House,
-) -> io::Result<Shaken> {
+) -> Result<Shaken, Unshaken> {
     let start = match feed(&glued)? {
         Fed::Whole(accepted) => StartHandshake::from_parts(*accepted, tcp),
         Fed::Part(acceptor) => LazyConfigAcceptor::new(*acceptor, tcp).await?,
     };
     drop(glued);
+    let asked = start.client_hello().server_name().map(str::to_owned);
     // The certificates of this moment: a session that was accepted before a reload gets the new.
-    let (config, certificate) = {
+    let (terms, shown) = {
         let server = house.tls.load();
         let hello = start.client_hello();
         let set = server.certificates();
         if policy.unknown_name == UnknownName::Reject
-            && hello.server_name().is_some_and(|name| !set.covers(name))
+            && let Some(name) = hello.server_name().filter(|name| !set.covers(name))
         {
-            let name = hello.server_name().unwrap_or_default().to_owned();
+            let why = format!(
+                "no certificate covers {name}, and this listener is strict; it was sent unrecognized_name(112)"
+            );
             drop(server);
-            return Err(reject(start, &name).await);
+            return Err(reject(start, tls::UNRECOGNIZED_NAME, why, asked).await);
         }
-        let certificate = set.choose(hello.server_name(), local).label().to_owned();
-        (server.config(policy.protocol, local), certificate)
+        let choice = set.choose(hello.server_name(), local);
+        let certificate = choice.certificate(&tls::schemes(&hello)).map(Arc::downgrade);
+        let shown = Shown { label: choice.label().to_owned(), certificate };
+        let rule = policy.client_certificates.as_ref();
+        (server.terms(policy.protocol, local, hello.server_name(), rule), shown)
     };
-    let config = config.ok_or_else(|| io::Error::other("there is no TLS configuration"))?;
-    let stream = Box::pin(start.into_stream(config)).await?;
-    let facts = facts(stream.get_ref().1);
-    Ok(Shaken { stream: Box::new(stream), facts, certificate })
+    let Some(Terms { config, judge }) = terms else {
+        let why = "what is asked of clients here was changed after this one had come; it was sent internal_error(80)".to_owned();
+        return Err(reject(start, tls::INTERNAL_ERROR, why, asked).await);
+    };
+    match Box::pin(start.into_stream(config).into_fallible()).await {
+        Ok(stream) => {
+            let facts = facts(stream.get_ref().1, judge.as_deref());
+            Ok(Shaken { stream: Box::new(stream), facts, shown })
+        }
+        Err((error, mut tcp)) => {
+            if is_ours(&error) {
+                // The client may have said more already, and a reset would take the alert from it.
+                take_leave(&mut tcp, b"", policy.timeouts.closing).await;
+            }
+            let why = explain(error, shown.certificate.as_ref(), asked.as_deref());
+            Err(Unshaken { why, asked, shown: Some(shown) })
+        }
+    }
 }
 
 enum Fed {
@@ -79,17 +130,22 @@ fn feed(mut glued: &[u8]) -> io::Result<Fed> {
     Ok(Fed::Part(Box::new(acceptor)))
 }
 
-async fn reject(start: StartHandshake<TcpStream>, name: &str) -> io::Error {
+/// Sends an alert that rustls would not send.
+async fn reject(
+    start: StartHandshake<TcpStream>,
+    alert: [u8; 7],
+    why: String,
+    asked: Option<String>,
+) -> Unshaken {
     let mut tcp = start.io;
-    match tcp.write_all(&tls::UNRECOGNIZED_NAME).await {
-        Ok(()) => {
-            io::Error::other(format!("no certificate covers {name}, and this listener is strict"))
-        }
-        Err(error) => error,
-    }
+    let why = match tcp.write_all(&alert).await {
+        Ok(()) => why.into(),
+        Err(error) => error.into(),
+    };
+    Unshaken { why, asked, shown: None }
 }
 
-fn facts(connection: &ServerConnection) -> TlsFacts {
+fn facts(connection: &ServerConnection, judge: Option<&Judge>) -> TlsFacts {
     let cipher =
         connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or("");
     let version = match connection.protocol_version() {
@@ -106,7 +162,18 @@ fn facts(connection: &ServerConnection) -> TlsFacts {
         sni: connection.server_name().map(str::to_owned),
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+        client: judge.and_then(|judge| client(judge.verdict(connection.peer_certificates()?)?)),
     }
+}
+
+fn client(Verdict { verified, client }: Verdict) -> Option<Box<ClientCertificate>> {
+    Some(Box::new(ClientCertificate {
+        verified,
+        common_name: client.common_name,
+        subject: client.subject,
+        issuer: client.issuer,
+        fingerprint: client.fingerprint,
+    }))
 }
 
 /// rustls has its own names for TLS 1.3's suites.
@@ -119,15 +186,29 @@ fn iana(name: &'static str) -> &'static str {
     }
 }
 
-/// What went wrong, in words that help.
-pub(super) fn explain(error: io::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
-    if let Some(rustls::Error::AlertReceived(alert)) = inner
-        && let Some(meaning) = tls::explain(*alert)
-    {
-        return format!("{meaning} (alert {} {alert:?})", u8::from(*alert)).into();
+/// What went wrong, in words that help. `shown` and `asked`: what is known of the session's TLS.
+pub(super) fn explain(
+    error: io::Error,
+    shown: Option<&Weak<Certificate>>,
+    asked: Option<&str>,
+) -> Reason {
+    match rustls_error(&error) {
+        Some(rustls::Error::AlertReceived(alert)) => {
+            let shown = shown.and_then(Weak::upgrade);
+            ClientAlert::new(*alert, shown.as_deref(), asked).into()
+        }
+        Some(refused) => tls::refusal(refused).map_or_else(|| error.into(), Into::into),
+        None => error.into(),
     }
-    Box::new(error)
+}
+
+/// Whether we ended it, and the client was sent an alert.
+fn is_ours(error: &io::Error) -> bool {
+    rustls_error(error).is_some_and(|e| !matches!(e, rustls::Error::AlertReceived(_)))
+}
+
+fn rustls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 #[cfg(test)]

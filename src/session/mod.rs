@@ -14,7 +14,7 @@ use crate::{
     backend::Backend,
     protocol::{Offer, Protocol, Refusal},
     tls,
-    values::{BareNewline, Network, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
 };
 
 pub use serve::{Arrival, serve};
@@ -29,6 +29,8 @@ pub struct Policy {
     pub tls: TlsMode,
     /// What becomes of clients that ask for a name that no certificate covers.
     pub unknown_name: UnknownName,
+    /// What is wanted of clients' certificates; `None`: nothing. A name may have a rule of its own.
+    pub client_certificates: Option<ClientRule>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
     /// Networks whose clients may go on in clear where TLS is required.

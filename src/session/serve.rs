@@ -1,6 +1,6 @@
 //! The life of a session.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Weak};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -10,11 +10,12 @@ use tokio::{
 
 use super::{
     End, House, Policy, Stop, Summary,
-    handshake::{self, Shaken},
+    handshake::{self, Shaken, Unshaken},
     relay::{self, Clock, Outcome, Relay},
 };
 use crate::{
     backend,
+    certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
     identity::{Facts, Identity, SessionId, proxy},
     protocol::{
@@ -51,6 +52,7 @@ pub fn serve<'a, F: FnOnce()>(
         summary: Summary::new(id, peer, local),
         offer: policy.in_clear(peer.ip()),
         greeted: false,
+        shown: None,
         logged_in: Some(logged_in),
     };
     // An `async fn` would keep the arrival, too, for as long as the session lives.
@@ -73,6 +75,8 @@ struct Session<'a, F> {
     offer: Offer,
     /// Whether the client has had a greeting.
     greeted: bool,
+    /// The certificate that it was shown.
+    shown: Option<Weak<Certificate>>,
     logged_in: Option<F>,
 }
 
@@ -215,14 +219,19 @@ impl<F: FnOnce()> Session<'_, F> {
             Box::pin(handshake::handshake(from.tcp, from.glued, local, self.policy, self.house));
         let failed =
             |source| Parting::new(Refusal::Timeout, Phase::Handshake, Blame::Client, source);
-        let Shaken { stream, facts, certificate } = match self.within(deadline, shaking).await {
+        let Shaken { stream, facts, shown } = match self.within(deadline, shaking).await {
             Ok(Ok(shaken)) => shaken,
-            Ok(Err(error)) => return Err(failed(handshake::explain(error))),
+            Ok(Err(Unshaken { why, asked, shown })) => {
+                self.summary.asked = asked;
+                self.summary.certificate = shown.map(|shown| shown.label);
+                return Err(failed(why));
+            }
             Err(Refusal::Timeout) => return Err(failed("it takes too long".into())),
             Err(why) => return Err(why.into()),
         };
         self.summary.tls = Some(facts);
-        self.summary.certificate = Some(certificate);
+        self.summary.certificate = Some(shown.label);
+        self.shown = shown.certificate;
         self.offer = Offer::TLS;
         Ok(Client::Tls(stream))
     }
@@ -406,7 +415,10 @@ impl<F: FnOnce()> Session<'_, F> {
             Outcome::Refused(why) => Err(why.into()),
             Outcome::StartTls(_) => Err(Refusal::Unframeable.into()),
             Outcome::Failed(Side::Client, error) => {
-                Err(Parting::new(Refusal::Timeout, phase, Blame::Client, error))
+                // Some clients look at the certificate only after the handshake.
+                let asked = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+                let why = handshake::explain(error, self.shown.as_ref(), asked);
+                Err(Parting::new(Refusal::Timeout, phase, Blame::Client, why))
             }
             Outcome::Failed(Side::Backend, error) => {
                 Err(Parting::new(Refusal::BackendUnavailable, phase, Blame::Backend, error))

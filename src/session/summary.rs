@@ -10,6 +10,7 @@ use crate::{
     error::SessionError,
     identity::{SessionId, TlsFacts},
     protocol::{Refusal, Side},
+    tls::ClientAlert,
 };
 
 /// How a session ended that came to an end as sessions do.
@@ -34,8 +35,10 @@ pub struct Summary {
     pub peer: SocketAddr,
     /// Where it came to.
     pub local: SocketAddr,
-    /// What was agreed on; `None` in clear.
+    /// What was agreed on; `None` in clear, and where nothing was.
     pub tls: Option<TlsFacts>,
+    /// The name that the client asked for in a handshake that failed.
+    pub asked: Option<String>,
     /// The certificate that was shown.
     pub certificate: Option<String>,
     /// Octets from the client to the backend, and back.
@@ -57,6 +60,7 @@ impl Summary {
             peer,
             local,
             tls: None,
+            asked: None,
             certificate: None,
             octets: [0; 2],
             logged_in: false,
@@ -72,9 +76,16 @@ impl Summary {
         self
     }
 
+    /// The alert that the client ended it with.
+    #[must_use]
+    pub fn alert(&self) -> Option<&ClientAlert> {
+        self.end.as_ref().err()?.source.downcast_ref()
+    }
+
     /// Says it. RFC 8314 §4 wants the TLS version and cipher to be logged.
     pub fn log(&self, policy: &Policy) {
         let tls = self.tls.as_ref();
+        let client = tls.and_then(|t| t.client.as_deref());
         let end = match &self.end {
             Ok(End::Closed(Side::Client)) => "closed by the client".to_owned(),
             Ok(End::Closed(Side::Backend)) => "closed by the backend".to_owned(),
@@ -88,17 +99,23 @@ impl Summary {
             peer = %self.peer,
             listener = %self.local,
             protocol = policy.protocol.name(),
-            sni = tls.and_then(|t| t.sni.as_deref()),
+            sni = tls.and_then(|t| t.sni.as_deref()).or(self.asked.as_deref()),
             certificate = self.certificate.as_deref(),
             tls = tls.map(|t| t.version),
             cipher = tls.map(|t| t.cipher),
             group = tls.map(|t| t.group),
             alpn = tls.and_then(|t| t.alpn.as_deref()).map(|a| String::from_utf8_lossy(a).into_owned()),
             resumed = tls.map(|t| t.resumed),
+            client_verified = client.map(|c| c.verified.is_ok()),
+            client_unverified = client.and_then(|c| c.verified.as_ref().err()).map(String::as_str),
+            client_subject = client.map(|c| c.subject.as_str()),
+            client_issuer = client.map(|c| c.issuer.as_str()),
+            client_fingerprint = client.map(|c| c.fingerprint.as_str()),
             backend = %policy.backend.key().target,
             login = self.logged_in,
             up = self.octets[0],
             down = self.octets[1],
+            alert = self.alert().map(ClientAlert::name),
             milliseconds = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
             end,
             "session"

@@ -1,10 +1,13 @@
 //! What TLS is offered, and with which certificate. `session/handshake.rs` does the shaking.
 
 mod alert;
+mod client_certificates;
 mod resolver;
 mod server;
 mod tickets;
 
-pub use alert::{UNRECOGNIZED_NAME, explain};
-pub use server::{Server, provider};
+pub use alert::{ClientAlert, INTERNAL_ERROR, UNRECOGNIZED_NAME, refusal};
+pub use client_certificates::{Clients, Judge, Verdict};
+pub use resolver::schemes;
+pub use server::{Server, Terms, provider};
 pub use tickets::Tickets;

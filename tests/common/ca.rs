@@ -7,8 +7,10 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize,
+    SerialNumber, date_time_ymd,
 };
 
 /// The kinds of key that tests ask for.
@@ -111,6 +113,41 @@ impl Ca {
         let key = kind.key();
         let cert = params.signed_by(&key, &self.intermediate).expect("a leaf");
         Leaf { cert: cert.pem(), key: key.serialize_pem(), chain: self.intermediate.pem() }
+    }
+
+    /// A client's certificate with this serial number.
+    pub fn client(&self, name: &str, serial: u64) -> Leaf {
+        self.leaf_with(&[name], Kind::Ecdsa, |params| {
+            params.serial_number = Some(SerialNumber::from(serial));
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
+    /// The revocation lists of the intermediate, with these serial numbers, and of the root. Both are
+    /// good in these years.
+    pub fn revocation_lists(
+        &self,
+        revoked: &[u64],
+        years: std::ops::RangeInclusive<i32>,
+    ) -> [String; 2] {
+        let list = |issuer: &CertifiedIssuer<'static, KeyPair>, revoked: &[u64]| {
+            let revoked = revoked.iter().map(|serial| RevokedCertParams {
+                serial_number: SerialNumber::from(*serial),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            });
+            let params = CertificateRevocationListParams {
+                this_update: date_time_ymd(*years.start(), 1, 1),
+                next_update: date_time_ymd(*years.end(), 12, 31),
+                crl_number: SerialNumber::from(1),
+                issuing_distribution_point: None,
+                revoked_certs: revoked.collect(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            params.signed_by(issuer).expect("a list").pem().expect("PEM")
+        };
+        [list(&self.intermediate, revoked), list(&self.root, &[])]
     }
 
     pub fn root_pem(&self) -> String {

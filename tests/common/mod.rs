@@ -17,4 +17,5 @@ pub mod hello;
 pub mod mailhost;
 pub mod peer;
 pub mod proxy;
+pub mod s_client;
 pub mod tls;

@@ -21,6 +21,7 @@ pub const AUTHORITY: u8 = 0x02;
 pub const UNIQUE_ID: u8 = 0x05;
 pub const SSL: u8 = 0x20;
 pub const SSL_VERSION: u8 = 0x21;
+pub const SSL_CN: u8 = 0x22;
 pub const SSL_CIPHER: u8 = 0x23;
 
 impl Header {

@@ -80,3 +80,23 @@ fn two_lines_are_the_ten_standard_listeners() {
     ];
     assert_eq!(squeezed[..standard.len()], standard, "{said}");
 }
+
+/// What is wanted of clients' certificates counts wherever there is TLS; and it is no lock on a public MX.
+#[test]
+fn client_certificates_for_all_are_for_all_with_tls() {
+    let file = std::env::temp_dir().join(format!("vestibule-house-{}.yaml", std::process::id()));
+    let text = "certificates: [/a]\nbackend: 10.0.0.5\nclient_certificates: { mode: require, trust: /ca }\n";
+    std::fs::write(&file, text).expect("a file can be written");
+    let output = vestibule(&["check", "--offline", "--explain"], &file);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    std::fs::remove_file(&file).expect("our own file");
+    let (with, without): (Vec<&str>, Vec<&str>) = said
+        .lines()
+        .filter(|line| line.contains(" -> "))
+        .partition(|line| line.ends_with(", client certificates: require"));
+    assert_eq!((with.len(), without.len()), (9, 1), "{said}");
+    assert!(without[0].starts_with("0.0.0.0:80 "), "{said}");
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains(": warning: ")).collect();
+    let [warning] = warnings[..] else { panic!("{said}") };
+    assert!(warning.contains("client_certificates: require keeps nobody out here"), "{said}");
+}

@@ -5,15 +5,18 @@
     reason = "tests may panic, and explain themselves"
 )]
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
 mod a_handshake_ends_in_time;
+mod a_refused_certificate_is_explained;
 mod a_reload_changes_all_or_nothing;
 mod a_session_is_resumed_where_it_may_be;
 mod a_slow_peer_costs_no_memory;
+mod clients_prove_who_they_are;
 mod every_end_reaches_the_other_side;
 mod it_goes_politely_and_comes_back;
 mod limits_hold;
@@ -21,6 +24,7 @@ mod no_secret_is_logged;
 mod nothing_from_before_tls_survives;
 mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
+mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;

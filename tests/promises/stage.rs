@@ -60,6 +60,18 @@ impl Stage {
         text
     }
 
+    /// The same, with these lines in its n-th listener.
+    pub(crate) fn config_with(&self, doors: &[(Door<'_>, &str)], more: &str) -> String {
+        let plain: Vec<Door<'_>> = doors.iter().map(|(door, _)| *door).collect();
+        let mut text = self.config(&plain, more);
+        for (n, (_, lines)) in doors.iter().enumerate().filter(|(_, (_, lines))| !lines.is_empty())
+        {
+            text =
+                text.replace(&format!("backend: b{n} }}"), &format!("backend: b{n}, {lines} }}"));
+        }
+        text
+    }
+
     /// The front, ready, with these listeners and these lines.
     pub(crate) fn front(&self, doors: &[Door<'_>], more: &str) -> Front {
         Front::start(&self.config(doors, more))
