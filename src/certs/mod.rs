@@ -3,20 +3,28 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub mod caa;
 mod chain;
+mod digest;
 mod finding;
-mod issue;
+pub mod import;
+pub mod issue;
 mod load;
+mod name;
 mod pem;
 mod set;
+pub mod tlsa;
 mod trust;
+mod write;
 mod x509;
 
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Certificate, KeyKind, Store, load};
+pub use name::Name;
 pub use set::{CertificateSet, Choice, Reason, Wishes};
 pub use trust::Anchors;
+pub use write::{create, replace};
 
 /// Seconds since 1970.
 fn now() -> i64 {

@@ -1,4 +1,4 @@
-//! PEM files. The only user of `rustls-pemfile`.
+//! PEM files. The only user of `rustls-pemfile` and `pem`.
 
 use std::{
     fs,
@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
@@ -37,7 +38,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
     if memchr::memmem::find(&bytes, b"-----BEGIN ").is_none() {
         return if promised { Err(no_pem(path, &bytes)) } else { Ok(None) };
     }
-    if is_encrypted(&bytes) {
+    parse(path, &bytes).map(Some)
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Content, Finding> {
+    if is_encrypted(bytes) {
         let text = format!(
             "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {} -out {0}.plain",
             path.display()
@@ -45,10 +51,10 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
         return Err(Finding::new(Code::KeyEncrypted, path, text));
     }
     let mut content = Content::default();
-    let mut rest = bytes.as_slice();
+    let mut rest = bytes;
     loop {
         match rustls_pemfile::read_one_from_slice(rest) {
-            Ok(None) => return Ok(Some(content)),
+            Ok(None) => return Ok(content),
             Ok(Some((item, tail))) => {
                 rest = tail;
                 match item {
@@ -63,6 +69,26 @@ pub(super) fn read(path: &Path) -> Result<Option<Content>, Finding> {
             Err(error) => return Err(Finding::new(Code::Damaged, path, describe(&error))),
         }
     }
+}
+
+/// A certificate as PEM.
+pub(super) fn encode_certificate(der: &[u8]) -> String {
+    encode("CERTIFICATE", der)
+}
+
+/// A private key as PEM, in the form that it has.
+pub(super) fn encode_key(key: &PrivateKeyDer<'_>) -> String {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    encode(label, key.secret_der())
+}
+
+fn encode(label: &str, der: &[u8]) -> String {
+    let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    encode_config(&Pem::new(label, der), lines)
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Finding> {

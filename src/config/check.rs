@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Config, Level, Limits, Log, Problem, listeners, section};
+use super::{Config, Level, Limits, Log, Problem, dane, listeners, section};
 use crate::{
     config::section::Section,
     values::{Duration, Size, Timeouts},
@@ -30,6 +30,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let intermediates = paths(&mut top, "intermediates").unwrap_or_default();
     let default_certificate = top.take("default_certificate");
     let certificate_by_address = certificate_by_address(&mut top);
+    let dane = dane::dane(&mut top);
     let backends = listeners::backends(&mut top);
     let listeners = listeners::listeners(&mut top, &backends, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
@@ -49,6 +50,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         intermediates,
         default_certificate,
         certificate_by_address,
+        dane,
         plaintext_from,
         listeners,
         timeouts,
@@ -70,7 +72,7 @@ fn hostname(top: &mut Section<'_>) -> String {
     name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
-fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
     let path: PathBuf = top.take(key)?;
     if path.is_relative() {
         top.note(key, relative(&path));

@@ -4,6 +4,7 @@
 //! found out by those who do it.
 
 mod check;
+mod dane;
 mod listeners;
 mod locate;
 mod section;
@@ -14,6 +15,8 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+pub use dane::Dane;
 
 use crate::{
     identity::Identity,
@@ -36,6 +39,8 @@ pub struct Config {
     pub default_certificate: Option<String>,
     /// Local address → name whose certificate is shown there to clients without SNI.
     pub certificate_by_address: BTreeMap<IpAddr, String>,
+    /// What has been published about certificates.
+    pub dane: Dane,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
     /// What is listened on.
