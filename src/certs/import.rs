@@ -160,9 +160,17 @@ struct Stage {
 
 impl Stage {
     fn new(folder: &Path) -> io::Result<Self> {
-        let folder = folder.join(format!(".vestibule-import-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&folder)?;
-        Ok(Self { folder, parts: Vec::new() })
+        let mut n = 0;
+        loop {
+            let path = folder.join(format!(".vestibule-import-{}-{n}", std::process::id()));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                // What a process that had our number left behind is not ours.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 100 => n += 1,
+                made => {
+                    return made.map(|()| Self { folder: path, parts: Vec::new() });
+                }
+            }
+        }
     }
 
     fn lay(&mut self, name: &str, from: &Path, text: &str) -> io::Result<()> {
