@@ -39,3 +39,28 @@ pub(super) fn dane(top: &mut Section<'_>) -> Dane {
     section.finish();
     Dane { records: records.into_iter().collect(), file }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_adds_to_what_the_configuration_says() {
+        let file = std::env::temp_dir().join(format!("vestibule-dane-{}", std::process::id()));
+        let line = |port, digit: &str| {
+            format!("_{port}._tcp.a.example. IN TLSA 3 1 1 {}", digit.repeat(64))
+        };
+        let stated: Record = line(25, "a").parse().unwrap();
+        let dane = Dane { records: [stated].into_iter().collect(), file: Some(file.clone()) };
+        std::fs::write(&file, format!("{}\n{}\n", line(25, "b"), line(993, "c"))).unwrap();
+        let read = dane.read().unwrap();
+        let counts: Vec<(u16, usize)> = read.iter().map(|(s, r)| (s.port, r.len())).collect();
+        assert_eq!(counts, [(25, 2), (993, 1)]);
+        std::fs::write(&file, format!("{}\n_25._tcp.a.example. TLSA 3 1 1 00\n", line(25, "b")))
+            .unwrap();
+        let said = dane.read().unwrap_err();
+        assert!(said.len() == 1 && said[0].contains(":2: the digest has 1 octet"), "{said:?}");
+        std::fs::remove_file(&file).unwrap();
+        assert!(dane.read().unwrap_err()[0].contains("cannot be read"));
+    }
+}

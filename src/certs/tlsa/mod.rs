@@ -63,7 +63,7 @@ impl Records {
             n => format!(", nor does one at {n} more services"),
         };
         Some(format!(
-            "none of the declared TLSA records at {service} ({}) agrees with it{others}{needed}",
+            "none of the TLSA records at {service} ({}) agrees with it{others}{needed}",
             published.join(", ")
         ))
     }

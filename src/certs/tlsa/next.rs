@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 
-use crate::certs::pem;
+use crate::certs::{Code, Finding, pem};
 
 /// A key beside a certificate that is to be its next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,23 +22,22 @@ pub struct NextKey {
 /// The next key of the certificate in this file: `next.key` or `next.pem` beside it, or, where many
 /// lie in one folder, `NAME.next.key` or `NAME.next.pem` beside `NAME.pem`. `Ok(None)`: there is none.
 ///
-/// The error says why the file that is there cannot be used.
-pub fn next_key(certificate: &Path) -> Result<Option<NextKey>, String> {
+/// The error names the file that is there and cannot be used.
+pub fn next_key(certificate: &Path) -> Result<Option<NextKey>, Finding> {
     let folder = certificate.parent().unwrap_or(Path::new("."));
     let stem = certificate.file_stem().unwrap_or_default().to_string_lossy();
     let own = ["key", "pem"].map(|end| format!("{stem}.next.{end}"));
     let shared = ["next.key".to_owned(), "next.pem".to_owned()];
     let mut candidates = own.iter().chain(&shared).map(|name| folder.join(name));
     let Some(file) = candidates.find(|file| file.exists()) else { return Ok(None) };
-    let keys = pem::read(&file).map_err(|finding| finding.to_string())?.unwrap_or_default().keys;
+    let damaged = |why: String| Finding::new(Code::Damaged, &file, why);
+    let keys = pem::read(&file)?.unwrap_or_default().keys;
     let [key] = keys.as_slice() else {
-        let n = keys.len();
-        return Err(format!("{}: the next key is wanted, and it holds {n} keys", file.display()));
+        return Err(damaged(format!("the next key is wanted, and it holds {} keys", keys.len())));
     };
-    let key = any_supported_type(key)
-        .map_err(|e| format!("{}: the key cannot be used: {e}", file.display()))?;
-    let spki = key
-        .public_key()
-        .ok_or_else(|| format!("{}: the key does not tell its public half", file.display()))?;
+    let key =
+        any_supported_type(key).map_err(|e| damaged(format!("the key cannot be used: {e}")))?;
+    let spki = key.public_key();
+    let spki = spki.ok_or_else(|| damaged("the key does not tell its public half".to_owned()))?;
     Ok(Some(NextKey { spki: spki.to_vec(), file }))
 }

@@ -256,6 +256,7 @@ impl FromStr for Record {
 
     /// A line of a zone file, with the owner's whole name.
     fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
         let mut zone = super::zone::parse(text);
         match (zone.records.pop(), zone.mistakes.pop()) {
             (_, Some((_, why))) => Err(why),

@@ -114,9 +114,12 @@ impl<'a> Served<'a> {
                     claims.entry(next.file.clone()).or_default().insert(&certificate.names);
                     self.next.insert(certificate.file.clone(), next);
                 }
-                Err(why) => {
-                    let finding = Finding::new(Code::Unreadable, &certificate.file, why);
-                    self.findings.push(Finding { severity: Severity::Warning, ..finding });
+                // What is wrong with it may have been said when it was loaded.
+                Err(finding) => {
+                    let mut known = self.loaded.store.findings.iter().chain(&self.findings);
+                    if known.all(|known| known.file != finding.file) {
+                        self.findings.push(Finding { severity: Severity::Warning, ..finding });
+                    }
                 }
             }
         }
