@@ -59,7 +59,7 @@ mod tests {
         std::fs::write(&file, format!("{}\n_25._tcp.a.example. TLSA 3 1 1 00\n", line(25, "b")))
             .unwrap();
         let said = dane.read().unwrap_err();
-        assert!(said.len() == 1 && said[0].contains(":2: the digest has 1 octet"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains(":2: the digest is 1 octet"), "{said:?}");
         std::fs::remove_file(&file).unwrap();
         assert!(dane.read().unwrap_err()[0].contains("cannot be read"));
     }

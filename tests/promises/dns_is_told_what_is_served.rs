@@ -305,7 +305,7 @@ fn published_records_are_held_against_what_is_served() {
         (1, "it holds no TLSA record", "mail.example.org. IN A 192.0.2.7".to_owned()),
         (
             2,
-            "line 1: the digest has 31 octets",
+            "line 1: the digest is 31 octets",
             format!("_25._tcp.mail.example.org. IN TLSA 3 1 1 {}", &ca[2..]),
         ),
         (

@@ -163,48 +163,40 @@ fn what_cannot_be_served_stays_outside() {
     let other = desk.ca.leaf(&[NAME], Kind::Ecdsa);
     let stale =
         desk.ca.leaf_with(&[NAME], Kind::Ecdsa, |p| p.not_after = date_time_ymd(2020, 1, 1));
-    let encrypted = || {
-        let here = desk.folder.path();
-        openssl(
-            here,
-            &["genpkey", "-algorithm", "RSA", "-aes128", "-pass", "pass:x", "-out", "m.key"],
-        );
-    };
-    let breaks: [(&str, &str, &dyn Fn()); 10] = [
-        ("V001", "does not match", &|| drop(desk.folder.write("m.key", &other.key))),
-        ("V002", "openssl pkey -in m.key", &encrypted),
-        ("V003", "m.key: V003: one key is wanted, and it holds 0", &|| {
-            drop(desk.folder.write("m.key", &good.cert))
-        }),
-        ("V003", "it holds 2", &|| drop(desk.folder.write("m.key", good.key.clone() + &other.key))),
-        ("V004", "m.crt: V004: it cannot be read", &|| {
-            fs::remove_file(desk.folder.path().join("m.crt")).unwrap()
-        }),
-        ("V005", "m.crt: V005: a certificate is wanted", &|| {
-            drop(desk.folder.write("m.crt", &good.key))
-        }),
-        ("V005", "cut short", &|| {
-            drop(desk.folder.write("m.crt", &good.cert[..good.cert.len() - 30]))
-        }),
-        ("V006", "openssl x509 -inform der", &|| {
-            drop(desk.folder.write("m.crt", [0x30, 0x82, 1, 1]))
-        }),
-        ("V007", "Test CA 1", &|| {
-            drop(desk.folder.write("ca.crt", Ca::new("Other").intermediate.pem()))
-        }),
-        ("V011", "m.crt: V011: it has expired", &|| desk.lay(&stale)),
-    ];
-    for (code, why, break_it) in breaks {
+    let here = desk.folder.path();
+    openssl(
+        here,
+        &["genpkey", "-algorithm", "RSA", "-aes128", "-pass", "pass:x", "-out", "locked"],
+    );
+    let locked = fs::read_to_string(here.join("locked")).unwrap();
+    let two = good.key.clone() + &other.key;
+    let stranger = Ca::new("Other").intermediate.pem();
+    for (code, why, file, content) in [
+        ("V001", "does not match", "m.key", other.key.as_bytes()),
+        ("V002", "openssl pkey -in m.key", "m.key", locked.as_bytes()),
+        ("V003", "m.key: V003: one key is wanted, and it holds 0", "m.key", good.cert.as_bytes()),
+        ("V003", "it holds 2", "m.key", two.as_bytes()),
+        ("V005", "m.crt: V005: a certificate is wanted", "m.crt", good.key.as_bytes()),
+        ("V005", "cut short", "m.crt", &good.cert.as_bytes()[..good.cert.len() - 30]),
+        ("V006", "m.crt: V006: it is empty", "m.crt", b""),
+        ("V006", "openssl x509 -inform der", "m.crt", &[0x30, 0x82, 1, 1]),
+        ("V006", "ca.crt: V006: it holds no PEM block", "ca.crt", b"hello"),
+        ("V007", "Test CA 1", "ca.crt", stranger.as_bytes()),
+    ] {
         desk.lay(&good);
-        break_it();
+        desk.folder.write(file, content);
         let said = desk.import(&["--chain", "ca.crt"]).with(2);
         assert!(said.contains(code) && said.contains(why), "{code} {why}: {said}");
         assert!(said.contains("error: ") && said.ends_with("nothing was written\n"), "{said}");
         assert_eq!(desk.stored(), Vec::<String>::new(), "{code}");
     }
+    fs::remove_file(here.join("m.crt")).unwrap();
+    assert!(desk.import(&[]).with(2).contains("m.crt: V004: it cannot be read"));
+    desk.lay(&stale);
+    assert!(desk.import(&["--chain", "ca.crt"]).with(2).contains("m.crt: V011: it has expired"));
+    assert_eq!(desk.stored(), Vec::<String>::new());
 
     // Some of it is the operator's to decide.
-    desk.lay(&stale);
     let said = desk.import(&["--force"]).with(1);
     assert!(
         said.contains("warning: m.crt: V011") && said.contains("warning: m.crt: V007"),

@@ -7,7 +7,12 @@ mod next;
 mod record;
 mod zone;
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Read,
+    path::Path,
+};
 
 use rustls::pki_types::CertificateDer;
 
@@ -23,20 +28,27 @@ use super::{
 /// The largest zone file that is read: a hundred thousand records fit.
 const LARGEST: u64 = 32 << 20;
 
-/// Records that have been published, by the service that they are about.
+/// Records that have been published.
+///
+/// Ten thousand certificates are held against ten thousand of them, so they are found by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records(BTreeMap<Service, Vec<Record>>);
+pub struct Records {
+    /// By the service that they are about; those of one host stand together.
+    services: BTreeMap<Service, Vec<Record>>,
+    /// The hosts that a wildcard for this domain covers.
+    below: BTreeMap<String, BTreeSet<String>>,
+}
 
 impl Records {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.services.is_empty()
     }
 
     /// The services that have records, and these.
     pub fn iter(&self) -> impl Iterator<Item = (&Service, &[Record])> {
-        self.0.iter().map(|(service, records)| (service, records.as_slice()))
+        self.services.iter().map(|(service, records)| (service, records.as_slice()))
     }
 
     /// Why a certificate with these names must not be served with this chain, the leaf first: some
@@ -47,7 +59,8 @@ impl Records {
     /// the client trusts, so it speaks against nothing.
     #[must_use]
     pub fn uncovered(&self, names: &[String], chain: &[CertificateDer<'_>]) -> Option<String> {
-        let services = self.iter().filter(|(service, _)| covers(names, &service.host));
+        let hosts: BTreeSet<&str> = names.iter().flat_map(|name| self.hosts(name)).collect();
+        let services = hosts.into_iter().flat_map(|host| self.of_host(host));
         let mut uncovered = services.filter(|(_, records)| is_contradicted(records, chain));
         let (service, records) = uncovered.next()?;
         let published: Vec<String> = records.iter().map(Record::content).collect();
@@ -66,6 +79,21 @@ impl Records {
             "none of the TLSA records at {service} ({}) agrees with it{others}{needed}",
             published.join(", ")
         ))
+    }
+
+    /// The hosts that a certificate's name covers: RFC 9525 §6.3.
+    fn hosts<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        match name.strip_prefix("*.") {
+            None => vec![name],
+            Some(parent) => {
+                self.below.get(parent).into_iter().flatten().map(String::as_str).collect()
+            }
+        }
+    }
+
+    fn of_host(&self, host: &str) -> impl Iterator<Item = (&Service, &Vec<Record>)> {
+        let service = |port| Service { host: host.to_owned(), port };
+        self.services.range(service(0)..=service(u16::MAX))
     }
 }
 
@@ -88,7 +116,11 @@ impl FromIterator<Record> for Records {
 impl Extend<Record> for Records {
     fn extend<I: IntoIterator<Item = Record>>(&mut self, records: I) {
         for record in records {
-            let known = self.0.entry(record.service.clone()).or_default();
+            let host = &record.service.host;
+            if let Some((_, parent)) = host.split_once('.') {
+                self.below.entry(parent.to_owned()).or_default().insert(host.clone());
+            }
+            let known = self.services.entry(record.service.clone()).or_default();
             if !known.contains(&record) {
                 known.push(record);
             }
@@ -106,16 +138,6 @@ pub fn key_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
 #[must_use]
 pub fn fingerprint(octets: &[u8]) -> String {
     hex(&sha256(octets))
-}
-
-/// Whether one of a certificate's names, in lower case, is this host's: RFC 9525 §6.3.
-#[must_use]
-pub fn covers(names: &[String], host: &str) -> bool {
-    let is_wild = |name: &str| match (name.strip_prefix("*."), host.split_once('.')) {
-        (Some(parent), Some((_, rest))) => parent == rest,
-        _ => false,
-    };
-    names.iter().any(|name| name == host || is_wild(name))
 }
 
 /// Reads the TLSA records of a zone file. The error says why it cannot be read.

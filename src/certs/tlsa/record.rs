@@ -213,7 +213,7 @@ impl Record {
         };
         match length {
             Some(length) if data.len() != length => Err(format!(
-                "the digest has {} octets, and it takes {length}: is it cut off?",
+                "the digest is {} octets long, and it takes {length}: is it cut off?",
                 data.len()
             )),
             None if data.is_empty() => Err("there is nothing to compare with".to_owned()),

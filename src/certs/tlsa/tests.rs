@@ -75,7 +75,7 @@ fn what_is_no_record_is_told_with_a_reason() {
         (format!("_25._tcp.a.example. TLSA 4 1 1 {digest}"), "is no usage"),
         (format!("_25._tcp.a.example. TLSA 3 2 1 {digest}"), "is no selector"),
         (format!("_25._tcp.a.example. TLSA 3 1 3 {digest}"), "is no matching type"),
-        (format!("_25._tcp.a.example. TLSA 3 1 2 {digest}"), "32 octets, and it takes 64"),
+        (format!("_25._tcp.a.example. TLSA 3 1 2 {digest}"), "32 octets long, and it takes 64"),
         (format!("_25._tcp.a.example. TLSA 3 1 1 {digest}0"), "not hexadecimal"),
         ("_25._tcp.a.example. TLSA 3 1 1 zz".to_owned(), "not hexadecimal"),
         ("_25._tcp.a.example. TLSA 3 1 0".to_owned(), "nothing to compare"),
