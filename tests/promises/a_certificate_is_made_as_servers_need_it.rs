@@ -91,6 +91,9 @@ fn it_covers_its_names_and_is_ours_alone() {
     verify(here, "a.pem", "any.example.net");
 
     vestibule(here, &["self-signed", "--name", "mail.example.org", "--out", "b.pem"]).with(0);
+    let said = vestibule(here, &["self-signed", "--refresh", "b.pem", "--json"]).with(0);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["file"], &said["renewed"]), (&"b.pem".into(), &true.into()));
     let other = openssl(here, &["x509", "-in", "b.pem", "-noout", "-serial"]);
     assert!(!other.contains(&serial), "serial numbers are random");
 }

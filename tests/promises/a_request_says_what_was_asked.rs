@@ -84,6 +84,11 @@ fn a_key_that_is_there_is_used_only_on_demand_and_never_written_over() {
     let said = said.failed();
     assert!(said.contains("m.csr: it is there already"), "{said}");
 
+    let arguments = ["csr", "--name", "d.example.org", "--out", "d", "--json"];
+    let said: serde_json::Value =
+        serde_json::from_str(&vestibule(here, &arguments).with(0)).unwrap();
+    assert_eq!((&said["request"], &said["key"]), (&"d.csr".into(), &"d.key".into()));
+
     // Keys of others, in their forms.
     openssl(here, &["genrsa", "-traditional", "-out", "rsa.key", "2048"]);
     openssl(here, &["ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "ec.key"]);

@@ -175,7 +175,7 @@ fn a_zone_file_is_read_as_name_servers_read_it() {
     let digest = "0d".repeat(32);
     let zone = parse_zone(&format!(
         "\u{feff}$TTL 3600\r\n$ORIGIN Example.org.\r\n@ IN SOA ns a ( 1 2 3\n 4 5 )\n\
-         txt TXT \"; TLSA ( 3\" \n\
+         txt TXT ( \"( ; (\" ) \n\
          _25._tcp.mail TLSA 3 1 1 {digest}\n\
          \tIN\t2h TLSA 2 1 1 {digest} ; the authority\n\
          _143._tcp.mail CNAME _tlsa\n_993._tcp.mail IN CNAME _tlsa.example.org.\n\

@@ -111,9 +111,9 @@ impl Report {
                     "usage {usage} cannot be used for SMTP, and counts for nothing there (RFC 7672 §3.1.3)"
                 ))
             } else if matches.is_empty() && contradicted.is_empty() && !certificates.is_empty() {
-                let hint =
-                    "of an old key, or of a next one that does not lie beside the certificate?";
-                Some(format!("it agrees with nothing that is served at {service} {hint}"))
+                Some(format!(
+                    "it agrees with nothing that is served at {service} (is it of an old key, or of a next one that does not lie beside its certificate?)"
+                ))
             } else {
                 None
             };
