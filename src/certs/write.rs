@@ -146,4 +146,21 @@ mod tests {
         assert_eq!(names(&folder).len(), 2, "nothing is left over");
         fs::remove_dir_all(folder).unwrap();
     }
+
+    /// Root writes, and the service reads. Whoever is not root cannot give anything away.
+    #[test]
+    fn the_owner_is_the_folders_and_then_the_files() {
+        let folder = folder("owner");
+        if std::os::unix::fs::chown(&folder, Some(12_345), Some(12_345)).is_ok() {
+            let path = folder.join("a.pem");
+            let owner =
+                || fs::metadata(&path).map(|m| (m.uid(), m.gid(), m.mode() & 0o777)).unwrap();
+            create(&path, "new").unwrap();
+            assert_eq!(owner(), (12_345, 12_345, 0o600));
+            std::os::unix::fs::chown(&path, Some(54_321), Some(54_321)).unwrap();
+            replace(&path, "newer").unwrap();
+            assert_eq!(owner(), (54_321, 54_321, 0o600));
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
