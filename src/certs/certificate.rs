@@ -152,6 +152,12 @@ impl Certificate {
         self.chain.end != End::Missing && self.sent().len() == self.chain.issuers.len()
     }
 
+    /// The certificate itself.
+    #[must_use]
+    pub fn leaf(&self) -> &CertificateDer<'static> {
+        &self.leaf.der
+    }
+
     /// The chain as clients get it: the leaf first, and no root.
     #[must_use]
     pub fn sent_chain(&self) -> Vec<CertificateDer<'static>> {

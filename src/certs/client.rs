@@ -1,10 +1,11 @@
 //! A certificate that a client has shown: all that it says may be a lie.
 
-use std::fmt::Write;
+use rustls::{pki_types::CertificateDer, server::ParsedCertificate};
 
-use rustls::{crypto::aws_lc_rs, pki_types::CertificateDer, server::ParsedCertificate};
-
-use super::x509::{self, Parsed};
+use super::{
+    digest,
+    x509::{self, Parsed},
+};
 
 /// What a client's certificate says of itself. Bounded, and without control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,15 +54,7 @@ impl Client {
 /// SHA-256, in hexadecimal.
 #[must_use]
 pub fn fingerprint(octets: &[u8]) -> String {
-    let sha256 = aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256
-        .tls13()
-        .map(|suite| suite.common.hash_provider.hash(octets));
-    let mut text = String::with_capacity(64);
-    for octet in sha256.iter().flat_map(AsRef::as_ref) {
-        // Nothing can fail that is written to memory.
-        let _ = write!(text, "{octet:02x}");
-    }
-    text
+    digest::hex(&digest::sha256(octets))
 }
 
 fn tame(name: &str) -> String {

@@ -4,21 +4,27 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod authorities;
+pub mod caa;
 mod certificate;
 mod chain;
 mod client;
 mod date;
 mod described;
+mod digest;
 mod files;
 mod finding;
-mod issue;
+pub mod import;
+pub mod issue;
 mod lint;
 mod load;
+mod name;
 mod parallel;
 mod pem;
 mod place;
 mod set;
+pub mod tlsa;
 mod trust;
+mod write;
 mod x509;
 
 pub use authorities::{Authorities, authorities};
@@ -29,8 +35,10 @@ pub use described::Description;
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
 pub use load::{Sources, Store, load};
+pub use name::Name;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
 pub use trust::Anchors;
+pub use write::{create, replace};
 
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {

@@ -1,7 +1,8 @@
-//! PEM: octets → certificates and keys. The only user of `rustls-pemfile`.
+//! PEM: octets → certificates and keys, and back. The only user of `rustls-pemfile` and `pem`.
 
 use std::{borrow::Cow, path::Path};
 
+use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use memchr::memmem;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
@@ -62,6 +63,26 @@ pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<Option<Content>, Findi
             return Err(Finding::new(Code::Damaged, path, text));
         }
     }
+}
+
+/// A certificate as PEM.
+pub(super) fn encode_certificate(der: &[u8]) -> String {
+    encode("CERTIFICATE", der)
+}
+
+/// A private key as PEM, in the form that it has.
+pub(super) fn encode_key(key: &PrivateKeyDer<'_>) -> String {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    encode(label, key.secret_der())
+}
+
+fn encode(label: &str, der: &[u8]) -> String {
+    let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    encode_config(&Pem::new(label, der), lines)
 }
 
 /// Two accidents that people have with files: a byte order mark before the first block, which some

@@ -21,6 +21,7 @@ pub(super) struct Parsed {
     /// Distinguished names as DER, to compare, and as text, to show.
     pub subject: (Vec<u8>, String),
     pub issuer: (Vec<u8>, String),
+    pub issuer_organization: Option<String>,
     pub subject_key_id: Option<Vec<u8>>,
     pub authority_key_id: Option<Vec<u8>>,
     /// SubjectPublicKeyInfo as DER.
@@ -60,6 +61,12 @@ impl Parsed {
             has_san: names.has_san,
             subject: (cert.subject().as_raw().to_vec(), cert.subject().to_string()),
             issuer: (cert.issuer().as_raw().to_vec(), cert.issuer().to_string()),
+            issuer_organization: cert
+                .issuer()
+                .iter_organization()
+                .next()
+                .and_then(|o| o.as_str().ok())
+                .map(str::to_owned),
             subject_key_id: None,
             authority_key_id: None,
             spki: cert.public_key().raw.to_vec(),

@@ -1,8 +1,12 @@
 //! Arguments → one command → an exit code. One file a command.
 
 mod check;
+mod csr;
 mod demo;
+mod dns;
+mod import;
 mod report;
+mod self_signed;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -42,6 +46,14 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Make a key and a certificate that vouches for itself, or renew one.
+    SelfSigned(self_signed::Arguments),
+    /// Make a key, and a request for a certificate that goes to an authority.
+    Csr(csr::Arguments),
+    /// Check a certificate that an authority has issued, and put it among those that are served.
+    Import(import::Arguments),
+    /// Tell which DNS records to publish, or whether those that are agree with what is served.
+    Dns(dns::Arguments),
     /// Serve a mail server that lives in memory, to see how it is.
     Demo {
         /// What is added to the standard ports, so that nobody has to be root.
@@ -63,6 +75,10 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
         Command::Check { offline, explain, files } => check::check(offline, explain, &files),
+        Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
+        Command::Csr(arguments) => csr::csr(&arguments),
+        Command::Import(arguments) => import::import(&arguments),
+        Command::Dns(arguments) => dns::dns(&arguments),
         Command::Demo { port_offset } => demo::demo(port_offset),
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Level, Limits, Log, Problem, certificates, client_certificates, listeners, section,
+    Config, Level, Limits, Log, Problem, certificates, client_certificates, dane, listeners,
+    section,
 };
 use crate::{
     config::section::Section,
@@ -25,6 +26,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let lint = certificates::lint(&mut top);
     let for_all = client_certificates::rule_in(&mut top).flatten();
     let client_certificates_by_name = client_certificates::by_name(&mut top);
+    let dane = dane::dane(&mut top);
     let backends = listeners::backends(&mut top);
     let listeners =
         listeners::listeners(&mut top, &backends, for_all.as_ref(), &notebook, &mut warnings);
@@ -49,6 +51,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         lint,
         wishes: names.wishes,
         client_certificates_by_name,
+        dane,
         plaintext_from,
         listeners,
         timeouts,
@@ -58,7 +61,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     })
 }
 
-fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+pub(super) fn path(top: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
     let path: PathBuf = top.take(key)?;
     if path.is_relative() {
         top.note(key, relative(&path));

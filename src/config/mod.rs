@@ -6,6 +6,7 @@
 mod certificates;
 mod check;
 mod client_certificates;
+mod dane;
 mod listeners;
 mod locate;
 mod section;
@@ -16,6 +17,8 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
+
+pub use dane::Dane;
 
 use crate::{
     certs::{Policy, Wish},
@@ -48,6 +51,8 @@ pub struct Config {
     /// Name that a client asks for → what is wanted of its certificate, whatever its listener says;
     /// `None`: nothing.
     pub client_certificates_by_name: BTreeMap<String, Option<ClientRule>>,
+    /// What has been published about certificates.
+    pub dane: Dane,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
     /// What is listened on.

@@ -11,6 +11,7 @@
 )]
 
 pub mod ca;
+pub mod commands;
 pub mod folder;
 pub mod front;
 pub mod hello;

@@ -40,10 +40,12 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 9] = [
+const ONE_PLACE: [(&str, &str); 11] = [
+    ("aws_lc_rs::digest", "src/certs/digest.rs"),
+    (" ::pem::", "src/certs/pem.rs"),
     ("rustls_pemfile::", "src/certs/pem.rs"),
     ("x509_parser::", "src/certs/x509.rs"),
-    ("rcgen::", "src/certs/issue.rs"),
+    ("rcgen::", "src/certs/issue/"),
     ("serde_yaml::", "src/config/"),
     ("saphyr_parser::", "src/config/locate.rs"),
     ("bytes::", "src/wire/inbox.rs"),

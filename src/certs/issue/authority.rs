@@ -1,4 +1,4 @@
-//! Makes certificates. The only user of `rcgen`.
+//! An authority for a moment, and a leaf of its.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error, IsCa,
