@@ -4,8 +4,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod chain;
+mod date;
 mod finding;
 mod issue;
+mod judge;
 mod load;
 mod pem;
 mod set;
@@ -14,12 +16,16 @@ mod x509;
 
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
+pub use judge::{
+    End, Judgement, NameCheck, Presented, PublicKey, Reference, Remark, Role, Signer, judge,
+    public_key,
+};
 pub use load::{Certificate, KeyKind, Store, load};
 pub use set::{CertificateSet, Choice, Reason, Wishes};
 pub use trust::Anchors;
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
