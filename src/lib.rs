@@ -20,6 +20,7 @@
 //!
 //! - [`cli`]: arguments → one command → exit code
 //! - [`daemon`]: the process: sockets, limits, signals, reloads
+//! - [`outside`]: what a client sees of any server, for `vestibule probe`
 //! - [`observe`]: the log
 //! - [`session`]: one client's way through the house; [`session::serve()`] reads top to bottom
 //! - [`backend`]: the mail servers behind us: dial, probe, what was learned
@@ -43,6 +44,7 @@ pub mod demo;
 pub mod error;
 pub mod identity;
 pub mod observe;
+pub mod outside;
 pub mod protocol;
 pub mod session;
 pub mod tls;

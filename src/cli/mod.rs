@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod probe;
 mod report;
 mod serve;
 
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
         port_offset: u16,
     },
+    /// Look at any server from outside: dialogue, TLS, certificates, and what is wrong with them.
+    Probe(probe::Arguments),
 }
 
 /// `EX_CONFIG` of sysexits.h: the configuration, or what it names, cannot be used. systemd's
@@ -64,5 +67,6 @@ pub fn main() -> ExitCode {
         Command::Serve { config } => serve::serve(config),
         Command::Check { offline, explain, files } => check::check(offline, explain, &files),
         Command::Demo { port_offset } => demo::demo(port_offset),
+        Command::Probe(arguments) => probe::probe(&arguments),
     }
 }
