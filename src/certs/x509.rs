@@ -171,7 +171,12 @@ impl Parsed {
             has_weak_hash: WEAK_HASH.contains(&id.as_str()),
             addresses: addresses(&cert),
             key: Key::new(cert.public_key()),
-            signature: oid2sn(algorithm, oid_registry()).map_or(id, str::to_owned),
+            signature: match oid2sn(algorithm, oid_registry()) {
+                Ok(name) => name.to_owned(),
+                // The registry lacks it.
+                Err(_) if id == ECDSA_WITH_SHA1 => "ecdsa-with-SHA1".to_owned(),
+                Err(_) => id,
+            },
         })
     }
 }
@@ -199,9 +204,10 @@ const WEAK_HASH: [&str; 5] = [
     "1.2.840.113549.1.1.4",
     "1.2.840.113549.1.1.5",
     "1.3.14.3.2.29",
-    "1.2.840.10045.4.1",
+    ECDSA_WITH_SHA1,
     "1.2.840.10040.4.3",
 ];
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
 
 /// RFC 5480 §2.1.1.1
 fn named_curve(oid: Option<String>) -> String {

@@ -3,7 +3,11 @@
 //! Who is on the line can glue octets to a client's STARTTLS. A server that keeps them over the
 //! handshake takes them for the client's own: RFC 3207 §6, CVE-2011-0411, CVE-2021-33515.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io::{self, Read},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use rustls::Stream;
 use serde::Serialize;
@@ -11,13 +15,16 @@ use serde::Serialize;
 use super::{
     Finding, Phase,
     socket::Socket,
-    talk::{Broken, Talk},
+    talk::{Broken, MOST_OCTETS, Talk},
     visit::{Failed, shake},
 };
 use crate::{
     certs::Reference,
     protocol::{Called, Caller, Errand, Protocol},
 };
+
+/// How long a server that ends a session in clear may take over it.
+const TAKES_LEAVE: Duration = Duration::from_secs(2);
 
 /// What has become of the smuggled command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,7 +69,6 @@ fn attempt(
             "whether something can be smuggled in behind STARTTLS could not be seen: {why}"
         ))
     };
-    let safe = |text: &str| Verdict::Safe(text.to_owned());
     let mut socket = Socket::connect(address, time).map_err(|e| untold(&e))?;
     let our_name = socket.our_name();
     let caller = |errand| Caller::new(protocol, errand, &our_name).ok_or(untold(&"no STARTTLS"));
@@ -77,7 +83,7 @@ fn attempt(
             )));
         }
         Ok(Called::Refused(said)) => return Err(untold(&format!("the server says {said:?}"))),
-        Err(Broken::Closed) if talk.lines.iter().any(|line| line.text.contains("TLS")) => {
+        Err(Broken::Closed) if talk.lines.iter().any(|line| line.text.contains("NOOP")) => {
             return Ok(safe("the server ends the session"));
         }
         Ok(called) => return Err(untold(&format!("{called:?}"))),
@@ -85,16 +91,14 @@ fn attempt(
     }
     // What it says in clear, it does not say inside TLS; we could not shake hands behind it, either.
     if !talk.inbox.is_empty() {
-        return Ok(safe("the server answers in clear, and does not take the command into TLS"));
+        return Ok(in_clear(&mut socket, time));
     }
 
     let (outcome, _) = shake(&mut socket, asked, &[], time).map_err(|e| untold(&e))?;
     let mut connection = match outcome {
         Ok(connection) => connection,
         Err(Failed::Io(e)) if e.kind() == io::ErrorKind::TimedOut => return Err(untold(&e)),
-        Err(Failed::Plaintext(_)) => {
-            return Ok(safe("the server answers in clear, and does not take the command into TLS"));
-        }
+        Err(Failed::Plaintext(_)) => return Ok(in_clear(&mut socket, time)),
         Err(Failed::Io(_) | Failed::Tls(_)) => return Ok(safe("the server ends the session")),
     };
 
@@ -108,4 +112,24 @@ fn attempt(
         Ok(Called::Silent) | Err(_) => Ok(safe("the server ignores what comes behind STARTTLS")),
         Ok(called) => Err(untold(&format!("{called:?}"))),
     }
+}
+
+fn safe(text: &str) -> Verdict {
+    Verdict::Safe(text.to_owned())
+}
+
+/// The server goes on in clear: does it end the session?
+fn in_clear(socket: &mut Socket, time: Duration) -> Verdict {
+    let mut buffer = [0; 4096];
+    let mut octets = 0;
+    socket.phase(time.min(TAKES_LEAVE));
+    while octets < MOST_OCTETS {
+        match socket.read(&mut buffer) {
+            Ok(more @ 1..) => octets += more,
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => break,
+            // A reset counts as an end, too.
+            Ok(0) | Err(_) => return safe("the server ends the session"),
+        }
+    }
+    safe("the server answers in clear, and does not take the command into TLS")
 }

@@ -13,7 +13,7 @@ impl Display for Report {
             writeln!(f, "\nTLS")?;
             writeln!(f, "  version       {}", tls.version)?;
             writeln!(f, "  suite         {}", tls.suite)?;
-            writeln!(f, "  key exchange  {}", tls.key_exchange.as_deref().unwrap_or("RSA"))?;
+            writeln!(f, "  key exchange  {}", tls.key_exchange.as_deref().unwrap_or("unknown"))?;
             match (&tls.alpn, tls.alpn_offered.join(", ")) {
                 (Some(id), _) => writeln!(f, "  ALPN          {id}")?,
                 (None, offered) if offered.is_empty() => {
@@ -89,7 +89,7 @@ fn certificates(f: &mut fmt::Formatter<'_>, chain: &Judgement) -> fmt::Result {
         End::Trusted { root } => writeln!(f, " -> {root}, trusted here")?,
         End::Private { root, .. } => writeln!(f, " -> {root}, a private authority")?,
         End::SelfSigned => writeln!(f, ", self-signed")?,
-        End::Missing { issuer, .. } => writeln!(f, " -> {issuer}, which is missing")?,
+        End::Missing { issuer, .. } => writeln!(f, " -> {issuer}, which was not sent")?,
         End::Broken { issuer, .. } => writeln!(f, " -> {issuer}, by a wrong signature")?,
         End::Unreadable => writeln!(f, ": the first certificate cannot be read")?,
     }

@@ -8,7 +8,7 @@ use crate::protocol::{Called, Caller, Dialogue, Next};
 /// The longest line that is read: 16 times what RFC 5321 §4.5.3.1.5 allows, in octets.
 const LONGEST_LINE: usize = 8 << 10;
 /// The most that is read of one dialogue.
-const MOST_OCTETS: usize = 64 << 10;
+pub(super) const MOST_OCTETS: usize = 64 << 10;
 
 /// How a dialogue ended before its time.
 #[derive(Debug)]

@@ -246,17 +246,23 @@ impl Visit<'_> {
         let mut talk = Talk { tls: true, lines: &mut self.report.dialogue, inbox: Vec::new() };
         let is_new = self.target.starttls == Starttls::Never;
         let name = socket.our_name();
+        let mut heard = Ok(0);
         let protocol = self.target.protocol.or_else(|| {
             socket.phase(self.time.min(SPEAKS_FIRST));
-            // Who says nothing may be a web server, and is one that is not spoken to.
-            talk.hear(&mut Stream::new(&mut connection, socket)).ok()?;
+            heard = talk.hear(&mut Stream::new(&mut connection, socket));
             Protocol::that_greets(&talk.inbox)
         });
         let errand = Errand::Look { greeting: is_new || protocol == Some(Protocol::Sieve) };
         let caller = protocol.and_then(|protocol| Caller::new(protocol, errand, &name));
-        let Some(mut caller) = caller else { return };
-        socket.phase(self.time);
-        let called = talk.converse(&mut Stream::new(&mut connection, socket), &mut caller);
+        let called = match (caller, heard) {
+            (Some(mut caller), _) => {
+                socket.phase(self.time);
+                talk.converse(&mut Stream::new(&mut connection, socket), &mut caller)
+            }
+            (None, Err(Broken::Io(error))) if tls_error(&error).is_some() => Err(Broken::Io(error)),
+            // Who says nothing may be a web server, and is one that is not spoken to.
+            (None, _) => return,
+        };
         let text = match called {
             Ok(Called::Seen(capabilities)) => {
                 self.report.capabilities_inside_tls = capabilities;

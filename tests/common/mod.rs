@@ -16,5 +16,6 @@ pub mod front;
 pub mod hello;
 pub mod mailhost;
 pub mod peer;
+pub mod probe;
 pub mod proxy;
 pub mod tls;

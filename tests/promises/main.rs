@@ -7,10 +7,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod openssl;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
 mod a_handshake_ends_in_time;
+mod a_probe_finds_what_is_wrong;
+mod a_probe_sees_what_can_be_smuggled;
+mod a_probe_sees_what_clients_see;
 mod a_reload_changes_all_or_nothing;
 mod a_session_is_resumed_where_it_may_be;
 mod a_slow_peer_costs_no_memory;
