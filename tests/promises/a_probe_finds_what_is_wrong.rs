@@ -1,9 +1,14 @@
 //! `vestibule probe` says in which phase a server goes wrong, and what to do about it.
 
 use std::{
+    io::Write,
     net::{TcpListener, TcpStream},
+    path::Path,
+    sync::Arc,
     time::Instant,
 };
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::{
     common::{
@@ -12,7 +17,7 @@ use crate::{
         front::PATIENCE,
         peer::{Backend, Peer},
         probe::{Probe, probe, say},
-        tls::NAME,
+        tls::{NAME, VERSIONS, server},
     },
     openssl::SServer,
 };
@@ -86,7 +91,6 @@ fn the_server_hangs_up() {
 fn the_server_does_not_come_to_the_point() {
     let endless = |text: &'static str| {
         move |mut peer: Peer<TcpStream>| {
-            use std::io::Write;
             while peer.0.write_all(text.repeat(512).as_bytes()).is_ok() {}
         }
     };
@@ -95,7 +99,7 @@ fn the_server_does_not_come_to_the_point() {
     scripted(&smtp, endless("220-more\r\n")).finds("error", "clear", None, &["64 KiB"]);
     let drip = |mut peer: Peer<TcpStream>| {
         peer.0.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
-        use std::io::{Read, Write};
+        use std::io::Read;
         // The reader never has to wait long for the next one.
         while peer.0.write_all(b"2").is_ok() {
             let _ = peer.0.read(&mut [0]);
@@ -164,6 +168,71 @@ fn the_handshake_fails() {
     let server = SServer::start(&cert, &key, None, &["-Verify", "1"]);
     let seen = probe(None, &[&server.address.to_string(), "--sni", NAME]);
     seen.finds("error", "inside", None, &["wants a certificate from its clients"]);
+}
+
+/// A server whose TLS is ours, with this configuration.
+fn tls(config: Arc<ServerConfig>, greeting: &'static str, root: &Path) -> Probe {
+    let script = move |peer: Peer<TcpStream>| {
+        let tls = ServerConnection::new(config.clone()).expect("a server");
+        let mut peer = Peer(StreamOwned::new(tls, peer.0));
+        // Whoever has hung up needs no greeting.
+        let _ = peer.0.write_all(greeting.as_bytes()).and_then(|()| peer.0.flush());
+        peer.rest();
+    };
+    scripted(&["--trust", root.to_str().unwrap()], script)
+}
+
+/// Whoever shows somebody else's certificate is found out; what was shown is told.
+#[test]
+fn the_certificate_is_somebody_elses() {
+    let (ca, folder) = (Ca::new("Test"), Folder::new());
+    let root = ca.write_root(folder.path());
+    for kind in [Kind::Ecdsa, Kind::Rsa] {
+        let (leaf, other) = (ca.leaf(&[NAME], kind), ca.leaf(&[NAME], kind));
+        for version in VERSIONS {
+            let seen = tls(server(&leaf, &other.key, &[version], &[]), "* BYE\r\n", &root);
+            seen.finds("error", "handshake", None, &["another key"]);
+            assert_eq!(seen.report["chain"]["end"]["kind"], "trusted", "{:#}", seen.report);
+            assert_eq!(seen.report["tls"], serde_json::Value::Null);
+        }
+    }
+}
+
+/// RFC 7301 §3.2 lets a server end the handshake over it.
+#[test]
+fn alpn_is_refused() {
+    let (ca, folder) = (Ca::new("Test"), Folder::new());
+    let (leaf, root) = (ca.leaf(&[NAME], Kind::Ecdsa), ca.write_root(folder.path()));
+    let config = server(&leaf, &leaf.key, &VERSIONS, &["h2"]);
+    let script = move |mut peer: Peer<TcpStream>| {
+        peer.send("* OK ready\r\n");
+        for answer in ["* CAPABILITY STARTTLS\r\nc OK\r\n", "s OK\r\n"] {
+            peer.line();
+            peer.send(answer);
+        }
+        let tls = ServerConnection::new(config.clone()).expect("a server");
+        let mut peer = Peer(StreamOwned::new(tls, peer.0));
+        if peer.try_line().is_some() {
+            peer.send("* CAPABILITY IMAP4rev1\r\nc OK\r\n");
+            peer.rest();
+        }
+    };
+    let seen = scripted(&["--starttls", "imap", "--trust", root.to_str().unwrap()], script);
+    seen.finds("warning", "handshake", None, &["ALPN", "imap"]);
+    assert_eq!(seen.exit, 1, "{seen:?}");
+    assert_eq!(seen.report["capabilities_inside_tls"], serde_json::json!(["IMAP4rev1"]));
+    assert_eq!(seen.report["tls"]["alpn_offered"], serde_json::json!([]));
+}
+
+/// TLS is well, and behind it is nobody.
+#[test]
+fn the_server_hangs_up_inside_tls() {
+    let (ca, folder) = (Ca::new("Test"), Folder::new());
+    let (leaf, root) = (ca.leaf(&[NAME], Kind::Ecdsa), ca.write_root(folder.path()));
+    let config = server(&leaf, &leaf.key, &VERSIONS, &[]);
+    let seen = tls(config, "* BYE too many of you\r\n", &root);
+    seen.finds("error", "inside", None, &["* BYE too many of you"]);
+    assert_eq!(seen.report["tls"]["version"], "TLSv1.3");
 }
 
 #[test]

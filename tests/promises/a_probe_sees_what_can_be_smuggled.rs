@@ -6,17 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    pki_types::{PrivateKeyDer, pem::PemObject},
-};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::common::{
     ca::{Ca, Kind},
     folder::Folder,
     peer::{Backend, Peer},
     probe::{Probe, probe},
-    tls::{NAME, der},
+    tls::{NAME, VERSIONS, server},
 };
 
 /// What a server does with what comes in one segment with STARTTLS.
@@ -161,17 +158,7 @@ fn look(behind: Behind) -> Vec<(&'static str, Probe)> {
     let (ca, folder) = (Ca::new("Test"), Folder::new());
     let leaf = ca.leaf(&[NAME], Kind::Ecdsa);
     let root = ca.write_root(folder.path());
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_safe_default_protocol_versions()
-    .unwrap()
-    .with_no_client_auth()
-    .with_single_cert(
-        vec![der(&leaf.cert), der(&leaf.chain)],
-        PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap(),
-    );
-    let config = Arc::new(config.unwrap());
+    let config = server(&leaf, &leaf.key, &VERSIONS, &[]);
     let look = |words: Words| {
         let config = config.clone();
         let server = Backend::script(move |peer| serve(words, behind, config.clone(), peer));

@@ -212,9 +212,9 @@ fn of_certificates_that_vouch_for_themselves() {
 fn of_servers_from_another_time() {
     let files = Files::new();
     let legacy = ["-cipher", "DEFAULT:@SECLEVEL=0"];
-    let (cert, key) = self_signed(&files.folder, &["-newkey", "rsa:1024", "-sha1"]);
+    let (cert, weak) = self_signed(&files.folder, &["-newkey", "rsa:1024", "-sha1"]);
     for version in ["-tls1_2", "-tls1_3"] {
-        let server = SServer::start(&cert, &key, None, &[&legacy[..], &[version]].concat());
+        let server = SServer::start(&cert, &weak, None, &[&legacy[..], &[version]].concat());
         let seen = files.probe(&server);
         seen.finds("error", "certificates", Some("V015"), &["1024 bits"]);
         seen.finds("error", "certificates", Some("V017"), &["RFC 9525"]);
@@ -222,10 +222,26 @@ fn of_servers_from_another_time() {
         let version = version.replace("-tls", "TLSv").replace('_', ".");
         assert_eq!(seen.report["tls"]["version"], version);
     }
+    // A certificate of version 1, which has no extensions, is one all the same.
+    let [request, key, old] = ["v1.csr", "v1.key", "v1.pem"]
+        .map(|name| files.folder.path().join(name).to_str().unwrap().to_owned());
+    let subject = format!("/CN={NAME}");
+    openssl(&[
+        "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", &key, "-subj", &subject, "-out",
+        &request,
+    ]);
+    openssl(&["x509", "-req", "-in", &request, "-signkey", &key, "-days", "90", "-out", &old]);
+    assert!(openssl(&["x509", "-in", &old, "-noout", "-text"]).contains("Version: 1 "));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let server = SServer::start(Path::new(&old), Path::new(&key), None, &[version]);
+        let seen = files.probe(&server);
+        seen.finds("warning", "certificates", Some("V010"), &["self-signed"]);
+        assert!(seen.findings().iter().all(|(_, phase, ..)| *phase != "handshake"), "{seen:?}");
+    }
     // SHA-1 by somebody else is worse than by oneself, where nobody looks at it.
     let ca = files.folder.write("sha1/ca.key", files.ca.root.key().serialize_pem());
     let request = files.folder.path().join("request.pem");
-    let [ca, request, key, old] = [&ca, &request, &key, &files.folder.path().join("old.pem")]
+    let [ca, request, key, old] = [&ca, &request, &weak, &files.folder.path().join("old.pem")]
         .map(|p| p.to_str().unwrap().to_owned());
     openssl(&["req", "-new", "-key", &key, "-subj", "/CN=old", "-out", &request]);
     openssl(&[
