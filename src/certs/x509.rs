@@ -45,8 +45,8 @@ impl Parsed {
         let mut parsed = Self {
             names,
             has_san,
-            subject: (cert.subject().as_raw().to_vec(), cert.subject().to_string()),
-            issuer: (cert.issuer().as_raw().to_vec(), cert.issuer().to_string()),
+            subject: (cert.subject().as_raw().to_vec(), shown(&cert.subject().to_string())),
+            issuer: (cert.issuer().as_raw().to_vec(), shown(&cert.issuer().to_string())),
             subject_key_id: None,
             authority_key_id: None,
             spki: cert.public_key().raw.to_vec(),
@@ -67,7 +67,7 @@ impl Parsed {
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     parsed.ca_issuers = access.iter().find_map(|a| match &a.access_location {
                         GeneralName::URI(uri) if a.access_method.to_id_string() == CA_ISSUERS => {
-                            Some((*uri).to_owned())
+                            Some(shown(uri))
                         }
                         _ => None,
                     });
@@ -233,6 +233,11 @@ fn addresses(cert: &X509Certificate<'_>) -> Vec<IpAddr> {
         Ok(Some(san)) => san.value.general_names.iter().filter_map(address).collect(),
         _ => Vec::new(),
     }
+}
+
+/// What stands in certificates is anybody's words: it brings no lines or escapes of its own.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// id-ad-caIssuers

@@ -14,13 +14,12 @@ impl Display for Report {
             writeln!(f, "  version       {}", tls.version)?;
             writeln!(f, "  suite         {}", tls.suite)?;
             writeln!(f, "  key exchange  {}", tls.key_exchange.as_deref().unwrap_or("unknown"))?;
-            match (&tls.alpn, tls.alpn_offered.join(", ")) {
-                (Some(id), _) => writeln!(f, "  ALPN          {id}")?,
-                (None, offered) if offered.is_empty() => {
-                    writeln!(f, "  ALPN          not offered")?
-                }
-                (None, offered) => writeln!(f, "  ALPN          none ({offered} offered)")?,
-            }
+            let alpn = match (&tls.alpn, tls.alpn_offered.join(", ")) {
+                (Some(id), _) => id.clone(),
+                (None, offered) if offered.is_empty() => "not offered".to_owned(),
+                (None, offered) => format!("none ({offered} offered)"),
+            };
+            writeln!(f, "  ALPN          {alpn}")?;
         }
         if let Some(chain) = &self.chain {
             certificates(f, chain)?;

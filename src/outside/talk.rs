@@ -17,8 +17,10 @@ pub(super) enum Broken {
     Closed,
     /// The connection failed, or TLS did, or the time is over.
     Io(io::Error),
-    /// The server says too much.
+    /// A line does not end.
     TooLong,
+    /// The server says too much.
+    TooMuch,
 }
 
 impl std::fmt::Display for Broken {
@@ -29,9 +31,8 @@ impl std::fmt::Display for Broken {
                 f.write_str("the server kept silent until the time was over")
             }
             Self::Io(error) => error.fmt(f),
-            Self::TooLong => {
-                f.write_str("the server says more than 8 KiB in a line, or 64 KiB in all")
-            }
+            Self::TooLong => f.write_str("the server says more than 8 KiB in one line"),
+            Self::TooMuch => f.write_str("the server says more than 64 KiB, and nothing that ends"),
         }
     }
 }
@@ -77,8 +78,11 @@ impl Talk<'_> {
                 }
             }
             let heard = self.say(stream, &mut out).map_err(Broken::Io).and_then(|()| {
-                if read >= MOST_OCTETS || longest_line(&self.inbox) > LONGEST_LINE {
+                if longest_line(&self.inbox) > LONGEST_LINE {
                     return Err(Broken::TooLong);
+                }
+                if read >= MOST_OCTETS {
+                    return Err(Broken::TooMuch);
                 }
                 self.hear(stream)
             });

@@ -33,9 +33,8 @@ impl Target {
     pub fn new(text: &str, starttls: Option<Starttls>, sni: Option<&str>) -> Result<Self, String> {
         let (host, port) = split(text)?;
         let port = port.or_else(|| default_port(starttls)).ok_or_else(|| {
-            format!(
-                "{text}: which port? Say {text}:993, for example, or --starttls with a protocol"
-            )
+            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+            format!("{text}: which port? Say {host}:993, for example, or --starttls imap")
         })?;
         let usual = usual(port);
         let starttls = starttls.or(usual.map(|(_, starttls)| starttls)).unwrap_or(Starttls::Never);
@@ -64,7 +63,10 @@ fn split(text: &str) -> Result<(&str, Option<u16>), String> {
         Some(None) => return Err(format!("{text}: the ] is missing")),
         Some(Some((host, rest))) => match rest {
             "" => (host, None),
-            rest => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
+            rest => match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None => return Err(format!("{text}: a : is missing behind the ]")),
+            },
         },
         None => match text.rsplit_once(':') {
             Some((host, _)) if host.contains(':') => {
@@ -161,14 +163,14 @@ mod tests {
             ("mail.example.org", "which port?"),
             ("mail.example.org:imap", "is no port"),
             ("mail.example.org:0", "is no port"),
-            ("[::1]993", "is no port"),
+            ("[::1]993", ": is missing"),
+            ("2001:db8::1:993", "Say [2001:db8::1:993]:993"),
             ("[::1:993", "] is missing"),
             ("2001:db8::1::993", "[address]:port"),
             ("a b:25", "no host name"),
             (":25", "no host name"),
         ] {
             let said = Target::new(text, None, None).map(|t| format!("{t:?}")).unwrap_err();
-            // ::993 at the end of an address without brackets may belong to it.
             assert!(said.contains(why), "{text}: {said}");
         }
         assert!(Target::new("mail.example.org:25", None, Some("a b")).is_err());

@@ -95,8 +95,8 @@ fn the_server_does_not_come_to_the_point() {
         }
     };
     let smtp = ["--starttls", "smtp"];
-    scripted(&smtp, endless("220-more")).finds("error", "clear", None, &["8 KiB"]);
-    scripted(&smtp, endless("220-more\r\n")).finds("error", "clear", None, &["64 KiB"]);
+    scripted(&smtp, endless("220-more")).finds("error", "clear", None, &["8 KiB in one line"]);
+    scripted(&smtp, endless("220-more\r\n")).finds("error", "clear", None, &["more than 64 KiB"]);
     let drip = |mut peer: Peer<TcpStream>| {
         peer.0.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
         use std::io::Read;

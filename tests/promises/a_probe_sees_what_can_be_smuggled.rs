@@ -126,17 +126,20 @@ fn serve(words: Words, behind: Behind, config: Arc<ServerConfig>, peer: Peer<Tcp
         let _ = stream.write_all(words.refusal.as_bytes());
         return;
     }
-    stream.write_all(words.consent.as_bytes()).unwrap();
+    let mut consent = words.consent.to_owned();
     match behind {
-        Behind::Ended if !inbox.is_empty() => return,
         Behind::Answered => {
             while !inbox.is_empty() {
                 let line = line(&mut inbox, &mut stream).unwrap();
-                stream.write_all((words.answer)(&line).as_bytes()).unwrap();
+                consent.push_str(&(words.answer)(&line));
             }
         }
-        Behind::Kept => {}
+        Behind::Kept | Behind::Ended => {}
         _ => inbox.clear(),
+    }
+    stream.write_all(consent.as_bytes()).unwrap();
+    if !inbox.is_empty() && behind == Behind::Ended {
+        return;
     }
     let mut tls = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
     if words.protocol == "sieve" && tls.write_all(words.greeting.as_bytes()).is_err() {
@@ -159,7 +162,7 @@ fn look(behind: Behind) -> Vec<(&'static str, Probe)> {
     let leaf = ca.leaf(&[NAME], Kind::Ecdsa);
     let root = ca.write_root(folder.path());
     let config = server(&leaf, &leaf.key, &VERSIONS, &[]);
-    let look = |words: Words| {
+    let look = &|words: Words| {
         let config = config.clone();
         let server = Backend::script(move |peer| serve(words, behind, config.clone(), peer));
         let at = server.address.to_string();
@@ -168,7 +171,11 @@ fn look(behind: Behind) -> Vec<(&'static str, Probe)> {
             probe(None, &[&at, "--starttls", words.protocol, "--sni", NAME, "--trust", trust]);
         (words.protocol, seen)
     };
-    PROTOCOLS.into_iter().map(look).collect()
+    // Some of them take their time.
+    std::thread::scope(|scope| {
+        let looking = PROTOCOLS.map(|words| scope.spawn(move || look(words)));
+        looking.map(|thread| thread.join().expect("it looks")).into()
+    })
 }
 
 #[test]
@@ -185,6 +192,8 @@ fn and_tells_those_that_do_not() {
         (Behind::Dropped, "the server ignores what comes behind STARTTLS"),
         (Behind::Refused, "the server refuses STARTTLS with a command behind it"),
         (Behind::Ended, "the server ends the session"),
+        // In clear it does no harm, whatever becomes of the handshake then.
+        (Behind::Answered, "the server answers in clear"),
     ] {
         for (protocol, seen) in look(behind) {
             seen.is_fine();
@@ -193,9 +202,5 @@ fn and_tells_those_that_do_not() {
             let text = injection["text"].as_str().unwrap();
             assert!(text.starts_with(how), "{protocol} {behind:?}: {text}");
         }
-    }
-    // In clear it does no harm, whatever it then does with our handshake.
-    for (protocol, seen) in look(Behind::Answered) {
-        assert_eq!(seen.report["injection"]["verdict"], "safe", "{protocol}: {seen:?}");
     }
 }

@@ -338,6 +338,33 @@ fn a_private_authority_is_private_and_not_broken() {
     assert_eq!(said(&judgement), [(WARNING, Some(Code::PrivateAuthority)), (NOTE, None)]);
 }
 
+/// Whoever has named the private authorities is told of one that is not among them.
+#[test]
+fn a_chain_that_ends_elsewhere_is_not_whole() {
+    let middle = root("Office").authority("Office CA");
+    let sent = [middle.leaf().der, middle.der];
+    let name = Reference::new(NAME).unwrap();
+    let judgement = judge(&sent, &name, NOW, &trusting(&[&root("Other")]), true);
+    let issuer = "CN=Office".to_owned();
+    assert_eq!(judgement.end, End::Missing { issuer, url: None, certain: true });
+    assert_eq!(said(&judgement), [(ERROR, Some(Code::ChainIncomplete))]);
+}
+
+/// Names are anybody's words, and end up on terminals and in logs.
+#[test]
+fn names_bring_no_lines_of_their_own() {
+    let root = root("Root\n\x1b[2J");
+    let url = "http://a/\x1b[2J";
+    let leaf = root.leaf_with(|p| {
+        p.distinguished_name.push(DnType::CommonName, "x\r\nAll is well.");
+        p.custom_extensions.push(ca_issuers(url));
+    });
+    let judgement = judged(&[&leaf], &[]);
+    let text = format!("{judgement:?}");
+    assert!(!text.contains('\\'), "nothing had to be escaped: {text}");
+    assert!(text.contains("CN=xAll is well.") && text.contains("CN=Root[2J"), "{text}");
+}
+
 #[test]
 fn another_name_is_told() {
     let root = root("Root");
@@ -356,7 +383,9 @@ fn another_name_is_told() {
         [(ERROR, Some(Code::NameNotCovered))]
     );
     let nameless = root.leaf_with(|p| p.subject_alt_names.clear());
-    assert_eq!(said(&judged(&[&nameless], &[&root])), [(ERROR, Some(Code::NoSan))]);
+    let judgement = judged(&[&nameless], &[&root]);
+    assert_eq!(said(&judgement), [(ERROR, Some(Code::NoSan))]);
+    assert_eq!(judgement.name.covered_by, None, "the common name is for people");
 }
 
 #[test]

@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn call(errand: Errand, talk: &[Talk], end: Called, left: &[u8]) {
-        dialogue(|| Caller::new(errand), talk, &end, left);
+    fn call(errand: Errand, talk: &[Talk], end: &Called, left: &[u8]) {
+        dialogue(|| Caller::new(errand), talk, end, left);
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
                 Talk::Front(command),
                 Talk::Peer("s OK go\r\n"),
             ];
-            call(errand, &talk, begin.clone(), b"");
+            call(errand, &talk, &begin, b"");
         }
     }
 
@@ -159,7 +159,7 @@ mod tests {
             Talk::Peer("* CAPABILITY IMAP4rev1\r\nc OK done\r\n"),
             Talk::Front("o LOGOUT\r\n"),
         ];
-        call(Errand::Upgrade, &talk, Called::NoTls(listed(&["IMAP4rev1"])), b"");
+        call(Errand::Upgrade, &talk, &Called::NoTls(listed(&["IMAP4rev1"])), b"");
         let talk = [
             Talk::Peer("* OK hello\r\n"),
             Talk::Front("c CAPABILITY\r\n"),
@@ -168,16 +168,16 @@ mod tests {
             Talk::Peer("s NO later\r\n"),
             Talk::Front("o LOGOUT\r\n"),
         ];
-        call(Errand::Upgrade, &talk, Called::Denied("s NO later".into()), b"");
+        call(Errand::Upgrade, &talk, &Called::Denied("s NO later".into()), b"");
     }
 
     #[test]
     fn it_is_told_when_it_is_not_wanted() {
         for text in ["* BYE no", "* PREAUTH you again"] {
             let line: &'static str = format!("{text}\r\n").leak();
-            call(Errand::Upgrade, &[Talk::Peer(line)], Called::Refused(text.into()), b"");
+            call(Errand::Upgrade, &[Talk::Peer(line)], &Called::Refused(text.into()), b"");
         }
-        call(Errand::Upgrade, &[Talk::Peer("+OK\r\n")], Called::Garbage("+OK".into()), b"");
+        call(Errand::Upgrade, &[Talk::Peer("+OK\r\n")], &Called::Garbage("+OK".into()), b"");
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
             Talk::Peer("* CAPABILITY AUTH=PLAIN\r\nc OK done\r\n"),
             Talk::Front("o LOGOUT\r\n"),
         ];
-        call(Errand::Look { greeting: false }, &talk, Called::Seen(listed(&["AUTH=PLAIN"])), b"");
+        call(Errand::Look { greeting: false }, &talk, &Called::Seen(listed(&["AUTH=PLAIN"])), b"");
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             ("* BYE\r\nn BAD\r\n", Called::Answered("n BAD".into()), ""),
         ] {
             let talk = [Talk::Front("o LOGOUT\r\n"), Talk::Peer(answer)];
-            call(Errand::Leave, &talk, end, left.as_bytes());
+            call(Errand::Leave, &talk, &end, left.as_bytes());
         }
     }
 }

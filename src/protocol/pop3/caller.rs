@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn call(errand: Errand, talk: &[Talk], end: Called, left: &[u8]) {
-        dialogue(|| Caller::new(errand), talk, &end, left);
+    fn call(errand: Errand, talk: &[Talk], end: &Called, left: &[u8]) {
+        dialogue(|| Caller::new(errand), talk, end, left);
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
                 Talk::Front(command),
                 Talk::Peer("+OK go\r\n"),
             ];
-            call(errand, &talk, begin.clone(), b"");
+            call(errand, &talk, &begin, b"");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
                 Talk::Peer(answer),
                 Talk::Front(bye),
             ];
-            call(Errand::Upgrade, &talk, end, b"");
+            call(Errand::Upgrade, &talk, &end, b"");
         }
     }
 
@@ -176,22 +176,22 @@ mod tests {
             Talk::Peer("+OK\r\nUIDL\r\n.\r\n"),
             Talk::Front("QUIT\r\n"),
         ];
-        call(Errand::Upgrade, &talk, Called::NoTls(listed(&["UIDL"])), b"");
+        call(Errand::Upgrade, &talk, &Called::NoTls(listed(&["UIDL"])), b"");
         let refused = Called::Refused("-ERR no".into());
-        call(Errand::Upgrade, &[Talk::Peer("-ERR no\r\n")], refused, b"");
-        call(Errand::Upgrade, &[Talk::Peer("220 mx\r\n")], Called::Garbage("220 mx".into()), b"");
+        call(Errand::Upgrade, &[Talk::Peer("-ERR no\r\n")], &refused, b"");
+        call(Errand::Upgrade, &[Talk::Peer("220 mx\r\n")], &Called::Garbage("220 mx".into()), b"");
     }
 
     #[test]
     fn it_looks_inside() {
         let talk =
             [Talk::Front("CAPA\r\n"), Talk::Peer("+OK\r\nUSER\r\n.\r\n"), Talk::Front("QUIT\r\n")];
-        call(Errand::Look { greeting: false }, &talk, Called::Seen(listed(&["USER"])), b"");
+        call(Errand::Look { greeting: false }, &talk, &Called::Seen(listed(&["USER"])), b"");
     }
 
     #[test]
     fn it_hears_what_was_smuggled() {
         let talk = [Talk::Front("QUIT\r\n"), Talk::Peer("-ERR what?\r\n+OK bye\r\n")];
-        call(Errand::Leave, &talk, Called::Answered("+OK bye".into()), b"");
+        call(Errand::Leave, &talk, &Called::Answered("+OK bye".into()), b"");
     }
 }

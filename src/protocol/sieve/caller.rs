@@ -121,8 +121,8 @@ mod tests {
     use crate::protocol::transcript::{Talk, dialogue};
 
     #[track_caller]
-    fn call(errand: Errand, talk: &[Talk], end: Called, left: &[u8]) {
-        dialogue(|| Caller::new(errand), talk, &end, left);
+    fn call(errand: Errand, talk: &[Talk], end: &Called, left: &[u8]) {
+        dialogue(|| Caller::new(errand), talk, end, left);
     }
 
     const LIST: &str = "\"SASL\" \"PLAIN\"\r\n\"STARTTLS\"\r\nOK \"hello\"\r\n";
@@ -138,7 +138,7 @@ mod tests {
             (Errand::Smuggle, "STARTTLS\r\nNOOP \"smuggled\"\r\n"),
         ] {
             let talk = [Talk::Peer(LIST), Talk::Front(command), Talk::Peer("OK\r\n")];
-            call(errand, &talk, Called::Begin(listed()), b"");
+            call(errand, &talk, &Called::Begin(listed()), b"");
         }
         let talk = [
             Talk::Peer(LIST),
@@ -146,22 +146,22 @@ mod tests {
             Talk::Peer("NO \"later\"\r\n"),
             Talk::Front("LOGOUT\r\n"),
         ];
-        call(Errand::Upgrade, &talk, Called::Denied("NO \"later\"".into()), b"");
+        call(Errand::Upgrade, &talk, &Called::Denied("NO \"later\"".into()), b"");
     }
 
     #[test]
     fn it_goes_where_there_is_no_tls() {
         let talk = [Talk::Peer("\"SIEVE\" \"\"\r\nOK\r\n"), Talk::Front("LOGOUT\r\n")];
-        call(Errand::Upgrade, &talk, Called::NoTls(vec!["SIEVE ".into()]), b"");
+        call(Errand::Upgrade, &talk, &Called::NoTls(vec!["SIEVE ".into()]), b"");
         let refused = Called::Refused("BYE \"no\"".into());
-        call(Errand::Upgrade, &[Talk::Peer("BYE \"no\"\r\n")], refused, b"");
-        call(Errand::Upgrade, &[Talk::Peer("+OK hi\r\n")], Called::Garbage("+OK hi".into()), b"");
+        call(Errand::Upgrade, &[Talk::Peer("BYE \"no\"\r\n")], &refused, b"");
+        call(Errand::Upgrade, &[Talk::Peer("+OK hi\r\n")], &Called::Garbage("+OK hi".into()), b"");
     }
 
     #[test]
     fn it_looks_inside() {
         let talk = [Talk::Peer(LIST), Talk::Front("LOGOUT\r\n")];
-        call(Errand::Look { greeting: true }, &talk, Called::Seen(listed()), b"");
+        call(Errand::Look { greeting: true }, &talk, &Called::Seen(listed()), b"");
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         ] {
             let last = answers.lines().last().unwrap_or_default().to_owned();
             let talk = [Talk::Front("LOGOUT\r\n"), Talk::Peer(answers)];
-            call(Errand::Leave, &talk, Called::Answered(last), b"");
+            call(Errand::Leave, &talk, &Called::Answered(last), b"");
         }
     }
 }

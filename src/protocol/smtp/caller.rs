@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn call(errand: Errand, talk: &[Talk], end: Called, left: &[u8]) {
-        dialogue(|| Caller::new(errand, "[192.0.2.1]"), talk, &end, left);
+    fn call(errand: Errand, talk: &[Talk], end: &Called, left: &[u8]) {
+        dialogue(|| Caller::new(errand, "[192.0.2.1]"), talk, end, left);
     }
 
     const OFFER: &str = "250-mx.example\r\n250-SIZE 1\r\n250 StartTLS\r\n";
@@ -151,7 +151,7 @@ mod tests {
                 Talk::Front(command),
                 Talk::Peer("220 go\r\n"),
             ];
-            call(errand, &talk, begin.clone(), b"");
+            call(errand, &talk, &begin, b"");
         }
     }
 
@@ -176,16 +176,16 @@ mod tests {
                 talk.push(Talk::Peer(second));
             }
             talk.push(Talk::Front("QUIT\r\n"));
-            call(Errand::Upgrade, &talk, end, b"");
+            call(Errand::Upgrade, &talk, &end, b"");
         }
     }
 
     #[test]
     fn it_is_told_when_it_is_not_wanted() {
         let refused = Called::Refused("554 5.7.1 no".into());
-        call(Errand::Upgrade, &[Talk::Peer("554 5.7.1 no\r\n")], refused, b"");
+        call(Errand::Upgrade, &[Talk::Peer("554 5.7.1 no\r\n")], &refused, b"");
         let garbage = Called::Garbage("* OK hello".into());
-        call(Errand::Upgrade, &[Talk::Peer("* OK hello\r\n")], garbage, b"* OK hello\r\n");
+        call(Errand::Upgrade, &[Talk::Peer("* OK hello\r\n")], &garbage, b"* OK hello\r\n");
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
             Talk::Peer("250-mx\r\n250 AUTH PLAIN\r\n"),
             Talk::Front("QUIT\r\n"),
         ];
-        call(Errand::Look { greeting: false }, &talk, Called::Seen(listed(&["AUTH PLAIN"])), b"");
+        call(Errand::Look { greeting: false }, &talk, &Called::Seen(listed(&["AUTH PLAIN"])), b"");
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
             ("503 first\r\n221 bye\r\n", Called::Answered("221 bye".into()), ""),
         ] {
             let talk = [Talk::Front("QUIT\r\n"), Talk::Peer(answer)];
-            call(Errand::Leave, &talk, end, left.as_bytes());
+            call(Errand::Leave, &talk, &end, left.as_bytes());
         }
     }
 }
