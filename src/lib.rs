@@ -21,6 +21,7 @@
 //! - [`cli`]: arguments → one command → exit code
 //! - [`daemon`]: the process: sockets, limits, signals, reloads
 //! - [`observe`]: the log, and what is said once for many sessions
+//! - [`outside`]: what a client sees of any server, for `vestibule probe`
 //! - [`session`]: one client's way through the house; [`session::serve()`] reads top to bottom
 //! - [`backend`]: the mail servers behind us: dial, probe, what was learned
 //! - [`wire`]: where the protocols' machines meet tokio: streams, inboxes, the dialogue's driver
@@ -44,6 +45,7 @@ pub mod demo;
 pub mod error;
 pub mod identity;
 pub mod observe;
+pub mod outside;
 pub mod protocol;
 pub mod session;
 pub mod tls;

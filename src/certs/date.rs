@@ -1,11 +1,14 @@
 //! Dates, as people write them.
 
+/// Seconds of a day.
+pub(super) const DAY: i64 = 24 * 60 * 60;
+
 /// The day of a time in seconds since 1970, UTC: `2026-11-21`.
 #[must_use]
 pub fn date(seconds: i64) -> String {
     // Counted from a first of March, a year ends with its leap day, and an era of 400 years always
     // has the same number of days.
-    let days = seconds.div_euclid(24 * 60 * 60) + 719_468;
+    let days = seconds.div_euclid(DAY) + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);

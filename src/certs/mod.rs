@@ -15,6 +15,7 @@ mod files;
 mod finding;
 pub mod import;
 pub mod issue;
+mod judge;
 mod lint;
 mod load;
 mod name;
@@ -34,6 +35,10 @@ pub use date::date;
 pub use described::Description;
 pub use finding::{Action, Code, Finding, Policy, Severity};
 pub use issue::{Issued, authority_and_leaf};
+pub use judge::{
+    End, Judgement, NameCheck, Presented, PublicKey, Reference, Remark, Role, Signer, judge,
+    public_key,
+};
 pub use load::{Sources, Store, load};
 pub use name::Name;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};

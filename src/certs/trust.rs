@@ -3,9 +3,9 @@
 //! A front does not need one to serve. It tells a chain that ends where clients can go on from one
 //! that ends in the dark.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
-use super::x509::Parsed;
+use super::{Code, Finding, files, x509::Parsed};
 
 /// Self-signed authorities, by their names.
 #[derive(Debug, Default)]
@@ -33,6 +33,27 @@ impl Anchors {
             }
         }
         anchors
+    }
+
+    /// Adds the roots of a PEM file, and says how many other certificates are in it: an authority
+    /// that is not self-signed is no root, and whoever took it for one would not see that it is not sent.
+    pub fn read(&mut self, file: &Path) -> Result<usize, Finding> {
+        let no_pem = || Finding::new(Code::NotPem, file, "it holds no PEM block (-----BEGIN …)");
+        let (mut roots, mut others) = (0, 0);
+        for der in files::read(file)?.ok_or_else(no_pem)?.certificates {
+            let authority = Parsed::new(&der).map_err(|e| Finding::new(Code::Damaged, file, e))?;
+            if authority.is_self_issued() {
+                self.add(&authority);
+                roots += 1;
+            } else {
+                others += 1;
+            }
+        }
+        if roots == 0 {
+            let text = "it holds no root: no certificate in it is self-signed";
+            return Err(Finding::new(Code::NothingThere, file, text));
+        }
+        Ok(others)
     }
 
     pub(super) fn add(&mut self, authority: &Parsed) {

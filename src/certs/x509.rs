@@ -1,9 +1,12 @@
 //! What matters of an X.509 certificate. The only user of `x509-parser`.
 
+use std::net::IpAddr;
+
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::{
     error::X509Error,
     extensions::{GeneralName, ParsedExtension},
+    objects::{oid_registry, oid2sn},
     prelude::{CertificateRevocationList, FromDer, X509Certificate},
     public_key::PublicKey,
     x509::{SubjectPublicKeyInfo, X509Name},
@@ -59,8 +62,8 @@ impl Parsed {
             names: names.usable,
             others: names.others,
             has_san: names.has_san,
-            subject: (cert.subject().as_raw().to_vec(), cert.subject().to_string()),
-            issuer: (cert.issuer().as_raw().to_vec(), cert.issuer().to_string()),
+            subject: (cert.subject().as_raw().to_vec(), shown(&cert.subject().to_string())),
+            issuer: (cert.issuer().as_raw().to_vec(), shown(&cert.issuer().to_string())),
             issuer_organization: cert
                 .issuer()
                 .iter_organization()
@@ -93,7 +96,7 @@ impl Parsed {
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     parsed.ca_issuers = access.iter().find_map(|a| match &a.access_location {
                         GeneralName::URI(uri) if a.access_method.to_id_string() == CA_ISSUERS => {
-                            Some((*uri).to_owned())
+                            Some(shown(uri))
                         }
                         _ => None,
                     });
@@ -188,6 +191,134 @@ pub(super) fn rsa_bits(der: &[u8]) -> Option<usize> {
         PublicKey::RSA(key) => Some(key.key_size()),
         _ => None,
     }
+}
+
+/// What a certificate says besides, for those who look at one that is not ours.
+#[derive(Debug)]
+pub(super) struct Details {
+    /// The addresses among the SANs.
+    pub addresses: Vec<IpAddr>,
+    pub key: Key,
+    /// The signature's algorithm, as RFCs call it.
+    pub signature: String,
+    /// Whether it signs an MD5 or SHA-1 hash: RFC 9155 §2.
+    pub has_weak_hash: bool,
+}
+
+/// A public key.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// `RSA`, `ECDSA P-256`, …
+    pub kind: String,
+    /// Of an RSA key: what its strength depends on.
+    pub rsa_bits: Option<usize>,
+    /// What is in SubjectPublicKeyInfo's BIT STRING.
+    pub octets: Vec<u8>,
+}
+
+/// What can be said of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// This key made it.
+    Right,
+    /// Its algorithm, or a key so small, is not known here.
+    Untold,
+    /// Another key made it, or it is damaged.
+    Wrong,
+}
+
+impl Parsed {
+    /// Whether the other's key made its signature, and whether that can be told.
+    pub(super) fn signature_by(&self, issuer: &Self) -> Signature {
+        let (Ok((_, key)), Ok((_, cert))) =
+            (SubjectPublicKeyInfo::from_der(&issuer.spki), X509Certificate::from_der(&self.der))
+        else {
+            return Signature::Wrong;
+        };
+        match cert.verify_signature(Some(&key)) {
+            Ok(()) => Signature::Right,
+            Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Untold,
+            Err(_) if Key::new(&key).rsa_bits.is_some_and(|bits| bits < 2048) => Signature::Untold,
+            Err(_) => Signature::Wrong,
+        }
+    }
+
+    pub(super) fn details(&self) -> Result<Details, String> {
+        let (_, cert) = X509Certificate::from_der(&self.der)
+            .map_err(|e| format!("a certificate cannot be read: {e}"))?;
+        let algorithm = &cert.signature_algorithm.algorithm;
+        let id = algorithm.to_id_string();
+        Ok(Details {
+            has_weak_hash: WEAK_HASH.contains(&id.as_str()),
+            addresses: addresses(&cert),
+            key: Key::new(cert.public_key()),
+            signature: match oid2sn(algorithm, oid_registry()) {
+                Ok(name) => name.to_owned(),
+                // The registry lacks it.
+                Err(_) if id == ECDSA_WITH_SHA1 => "ecdsa-with-SHA1".to_owned(),
+                Err(_) => id,
+            },
+        })
+    }
+}
+
+impl Key {
+    fn new(key: &SubjectPublicKeyInfo<'_>) -> Self {
+        let algorithm = key.algorithm.algorithm.to_id_string();
+        let curve = || key.algorithm.parameters.as_ref()?.as_oid().ok().map(|o| o.to_id_string());
+        let (kind, rsa_bits) = match (key.parsed(), algorithm.as_str()) {
+            (Ok(PublicKey::RSA(rsa)), _) => {
+                let bits = rsa.key_size();
+                (format!("RSA {bits}"), Some(bits))
+            }
+            (_, "1.2.840.10045.2.1") => (format!("ECDSA {}", named_curve(curve())), None),
+            (_, "1.3.101.112") => ("Ed25519".to_owned(), None),
+            (_, "1.3.101.113") => ("Ed448".to_owned(), None),
+            _ => (algorithm, None),
+        };
+        Self { kind, rsa_bits, octets: key.subject_public_key.data.to_vec() }
+    }
+}
+
+/// RSA with MD5 and SHA-1 (that one has two), ECDSA and DSA with SHA-1.
+const WEAK_HASH: [&str; 5] = [
+    "1.2.840.113549.1.1.4",
+    "1.2.840.113549.1.1.5",
+    "1.3.14.3.2.29",
+    ECDSA_WITH_SHA1,
+    "1.2.840.10040.4.3",
+];
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
+
+/// RFC 5480 §2.1.1.1
+fn named_curve(oid: Option<String>) -> String {
+    match oid.as_deref() {
+        Some("1.2.840.10045.3.1.7") => "P-256".to_owned(),
+        Some("1.3.132.0.34") => "P-384".to_owned(),
+        Some("1.3.132.0.35") => "P-521".to_owned(),
+        Some("1.3.132.0.10") => "secp256k1".to_owned(),
+        _ => oid.unwrap_or_else(|| "on a curve of its own".to_owned()),
+    }
+}
+
+/// RFC 5280 §4.2.1.6: 4 octets or 16.
+fn addresses(cert: &X509Certificate<'_>) -> Vec<IpAddr> {
+    let address = |name: &GeneralName<'_>| match name {
+        GeneralName::IPAddress(octets) => <[u8; 4]>::try_from(*octets)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
+            .ok(),
+        _ => None,
+    };
+    match cert.subject_alternative_name() {
+        Ok(Some(san)) => san.value.general_names.iter().filter_map(address).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What stands in certificates is anybody's words: it brings no lines or escapes of its own.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// id-ad-caIssuers

@@ -5,6 +5,7 @@ mod csr;
 mod demo;
 mod dns;
 mod import;
+mod probe;
 mod report;
 mod self_signed;
 mod serve;
@@ -60,6 +61,8 @@ enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
         port_offset: u16,
     },
+    /// Look at any server from outside: dialogue, TLS, certificates, and what is wrong with them.
+    Probe(probe::Arguments),
 }
 
 /// `EX_CONFIG` of sysexits.h: the configuration, or what it names, cannot be used. systemd's
@@ -80,5 +83,6 @@ pub fn main() -> ExitCode {
         Command::Import(arguments) => import::import(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Demo { port_offset } => demo::demo(port_offset),
+        Command::Probe(arguments) => probe::probe(&arguments),
     }
 }

@@ -34,3 +34,9 @@ pub(super) fn fail(why: impl std::fmt::Display) -> ExitCode {
     let _ = writeln!(io::stderr(), "{why}");
     exit(Some(Severity::Error))
 }
+
+/// Says something that is not a part of the report.
+pub(super) fn remark(what: impl std::fmt::Display) {
+    // Nobody reads it: then nobody misses it.
+    let _ = writeln!(io::stderr(), "{what}");
+}

@@ -2,8 +2,8 @@
 //! led through this file by the compiler.
 
 use super::{
-    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side, Start, Verdict,
-    imap, pop3, sieve, smtp,
+    Called, Dialogue, Errand, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side,
+    Start, Verdict, imap, pop3, sieve, smtp,
 };
 
 macro_rules! dispatch {
@@ -54,6 +54,47 @@ impl Dialogue for Greeter<'_> {
     }
 
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Greeted>) {
+        dispatch!(self, machine => machine.step(input, out))
+    }
+}
+
+/// Goes to any server as a client does.
+#[derive(Debug)]
+pub enum Caller {
+    /// IMAP
+    Imap(imap::Caller),
+    /// POP3
+    Pop3(pop3::Caller),
+    /// ManageSieve
+    Sieve(sieve::Caller),
+    /// SMTP and submission
+    Smtp(smtp::Caller),
+}
+
+impl Caller {
+    /// `host`: our own name, or an address in brackets. `None`: there is nothing to talk about.
+    #[must_use]
+    pub fn new(protocol: Protocol, errand: Errand, host: &str) -> Option<Self> {
+        match protocol {
+            Protocol::Imap => Some(Self::Imap(imap::Caller::new(errand))),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Caller::new(errand))),
+            Protocol::Sieve => Some(Self::Sieve(sieve::Caller::new(errand))),
+            Protocol::Smtp | Protocol::Submission => {
+                Some(Self::Smtp(smtp::Caller::new(errand, host)))
+            }
+            Protocol::Http | Protocol::Raw => None,
+        }
+    }
+}
+
+impl Dialogue for Caller {
+    type End = Called;
+
+    fn start(&mut self, out: &mut Vec<u8>) {
+        dispatch!(self, machine => machine.start(out));
+    }
+
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Next<Called>) {
         dispatch!(self, machine => machine.step(input, out))
     }
 }

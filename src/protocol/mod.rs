@@ -5,7 +5,8 @@
 //! - a **greeter**, which speaks with a client before TLS,
 //! - a **prober**, which asks a backend what it can do,
 //! - an **opening**, which receives a backend's greeting for a session,
-//! - a **filter**, which reads the session along until nothing in it can harm any more.
+//! - a **filter**, which reads the session along until nothing in it can harm any more,
+//! - a **caller**, which goes to any server as a client does, for `vestibule probe`.
 //!
 //! Their common shape is in `seam.rs`; `dispatch.rs` is where the compiler lists what a new
 //! protocol has to bring.
@@ -25,8 +26,9 @@ mod properties;
 #[cfg(test)]
 mod transcript;
 
-pub use dispatch::{Greeter, Opening, Prober, Refused, SessionFilter};
+pub use dispatch::{Caller, Greeter, Opening, Prober, Refused, SessionFilter};
 pub use seam::{
-    Dialogue, Filter, Greeted, Learned, Next, Offer, Opened, Out, Refusal, Side, Start, Verdict,
+    Called, Dialogue, Errand, Filter, Greeted, Learned, Next, Offer, Opened, Out, Refusal, Side,
+    Start, Verdict,
 };
 pub use table::{Protocol, Row};

@@ -7,7 +7,7 @@
 use crate::values::BareNewline;
 
 /// A conversation with one peer that comes to an end: [`Greeter`](super::Greeter),
-/// [`Prober`](super::Prober), [`Opening`](super::Opening).
+/// [`Prober`](super::Prober), [`Opening`](super::Opening), [`Caller`](super::Caller).
 pub trait Dialogue {
     /// What the conversation was about.
     type End;
@@ -44,6 +44,45 @@ pub enum Greeted {
     Closed,
     /// The client has made too many errors, or sent what cannot be framed.
     Refused(Refusal),
+}
+
+/// What we want of a server that we call on as its clients do: [`Caller`](super::Caller).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Inside TLS: to see what it can do. `greeting`: its greeting is still to come.
+    Look {
+        /// Whether the server speaks first.
+        greeting: bool,
+    },
+    /// Inside TLS, after [`Errand::Smuggle`]: nothing but to say good-bye, and to hear whether more
+    /// than that is answered.
+    Leave,
+    /// STARTTLS with another command glued to it, as an attacker on the line would have it there:
+    /// RFC 3207 §6, RFC 9051 §11.1, RFC 2595 §2.4.
+    Smuggle,
+    /// STARTTLS.
+    Upgrade,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// What was smuggled has been answered inside TLS, in these words.
+    Answered(String),
+    /// TLS may begin. These were its capabilities before.
+    Begin(Vec<String>),
+    /// It has STARTTLS among its capabilities and does not grant it; in its words.
+    Denied(String),
+    /// What answers there does not speak the protocol; what it says instead.
+    Garbage(String),
+    /// It does not offer STARTTLS. These are its capabilities.
+    NoTls(Vec<String>),
+    /// It does not want to speak with us; in its words.
+    Refused(String),
+    /// These are its capabilities inside TLS.
+    Seen(Vec<String>),
+    /// Only the good-bye was answered.
+    Silent,
 }
 
 /// What a backend said of itself to the probe: the material of our own greeting.

@@ -134,6 +134,20 @@ impl Protocol {
         }
     }
 
+    /// The one whose servers greet so, if it can be told; submission greets as SMTP does.
+    #[must_use]
+    pub fn that_greets(input: &[u8]) -> Option<Self> {
+        match input {
+            [b'*', b' ', ..] => Some(Self::Imap),
+            [b'+', b'O', b'K', ..] | [b'-', b'E', b'R', b'R', ..] => Some(Self::Pop3),
+            [b'"', ..] => Some(Self::Sieve),
+            [a, b, c, b' ' | b'-', ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => {
+                Some(Self::Smtp)
+            }
+            _ => None,
+        }
+    }
+
     /// As the configuration writes it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -17,6 +17,7 @@ pub mod front;
 pub mod hello;
 pub mod mailhost;
 pub mod peer;
+pub mod probe;
 pub mod proxy;
 pub mod s_client;
 pub mod tls;

@@ -7,19 +7,20 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme, StreamOwned, SupportedProtocolVersion,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 
 use super::{
-    ca::Ca,
+    ca::{Ca, Leaf},
     peer::{Peer, connect},
 };
 
@@ -127,6 +128,27 @@ impl Peer<StreamOwned<ClientConnection, TcpStream>> {
 /// The certificate in a PEM text.
 pub fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).expect("PEM")
+}
+
+/// A server that shows this leaf and what belongs to it, and signs with this key, which may be another's.
+pub fn server(
+    leaf: &Leaf,
+    key: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&str],
+) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+    let key = provider().key_provider.load_private_key(key).expect("a key");
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(leaf.fullchain().as_bytes())
+        .collect::<Result<_, _>>()
+        .expect("PEM");
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))));
+    config.alpn_protocols = alpn.iter().map(|id| id.as_bytes().to_vec()).collect();
+    Arc::new(config)
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -8,7 +8,7 @@ use super::{files, top};
 /// may use, so may the rooms above it; rooms on one line do not know each other.
 const FLOORS: [&[&str]; 8] = [
     &["cli"],
-    &["daemon", "demo"],
+    &["daemon", "demo", "outside"],
     &["observe"],
     &["session"],
     &["backend"],
@@ -22,8 +22,13 @@ const MORE: [(&str, &str); 3] =
     [("config", "identity"), ("config", "protocol"), ("tls", "protocol")];
 
 /// The configuration is for those who start things; everybody else gets values.
-const FEWER: [(&str, &str); 4] =
-    [("session", "config"), ("observe", "config"), ("backend", "config"), ("wire", "config")];
+const FEWER: [(&str, &str); 5] = [
+    ("session", "config"),
+    ("observe", "config"),
+    ("outside", "config"),
+    ("backend", "config"),
+    ("wire", "config"),
+];
 
 /// What rooms without IO must not touch.
 const PURE: [&str; 2] = ["protocol", "identity"];

@@ -8,11 +8,15 @@
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod openssl;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
 mod a_certificate_is_made_as_servers_need_it;
 mod a_handshake_ends_in_time;
+mod a_probe_finds_what_is_wrong;
+mod a_probe_sees_what_can_be_smuggled;
+mod a_probe_sees_what_clients_see;
 mod a_refused_certificate_is_explained;
 mod a_reload_changes_all_or_nothing;
 mod a_request_says_what_was_asked;

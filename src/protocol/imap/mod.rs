@@ -1,5 +1,6 @@
 //! IMAP: RFC 9051 and RFC 3501, with ID (RFC 2971) and non-synchronising literals (RFC 7888).
 
+mod caller;
 mod capability;
 mod command;
 mod filter;
@@ -8,6 +9,7 @@ mod id;
 mod opening;
 mod prober;
 
+pub use caller::Caller;
 pub use filter::Filter;
 pub use greeter::Greeter;
 pub use opening::Opening;

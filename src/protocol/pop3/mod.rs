@@ -1,11 +1,13 @@
 //! POP3: RFC 1939, with CAPA (RFC 2449), STLS (RFC 2595 §4) and AUTH (RFC 5034).
 
+mod caller;
 mod capability;
 mod filter;
 mod greeter;
 mod opening;
 mod prober;
 
+pub use caller::Caller;
 pub use filter::Filter;
 pub use greeter::Greeter;
 pub use opening::Opening;

@@ -1,5 +1,6 @@
 //! ManageSieve: RFC 5804.
 
+mod caller;
 mod capability;
 mod filter;
 mod greeter;
@@ -7,6 +8,7 @@ mod opening;
 mod prober;
 mod syntax;
 
+pub use caller::Caller;
 pub use filter::Filter;
 pub use greeter::Greeter;
 pub use opening::Opening;

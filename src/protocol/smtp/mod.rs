@@ -2,6 +2,7 @@
 //! (RFC 2920) and CHUNKING (RFC 3030).
 
 mod body;
+mod caller;
 mod capability;
 mod command;
 mod filter;
@@ -12,6 +13,7 @@ mod refused;
 mod reply;
 
 pub use body::{Found, Scanner};
+pub use caller::Caller;
 pub use filter::Filter;
 pub use greeter::Greeter;
 pub use opening::Opening;
