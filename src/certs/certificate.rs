@@ -13,7 +13,7 @@ use super::{
     Code, Finding,
     chain::{Chain, End},
     files::Key,
-    x509::{Parsed, PublicKeyKind},
+    x509::Parsed,
 };
 
 /// The kind of a key, as far as clients care. In the order of preference.
@@ -106,14 +106,10 @@ impl Certificate {
         }
     }
 
-    /// Its key, for people: `ECDSA 256`.
+    /// Its key, for people: `ECDSA P-256`.
     #[must_use]
     pub fn key(&self) -> String {
-        match self.leaf.key {
-            PublicKeyKind::Ecdsa(bits) => format!("ECDSA {bits}"),
-            PublicKeyKind::Rsa(bits) => format!("RSA {bits}"),
-            PublicKeyKind::Other => "Ed25519".to_owned(),
-        }
+        self.leaf.key.to_string()
     }
 
     /// From when to when it is valid, in seconds since 1970.

@@ -47,7 +47,8 @@ impl Client {
     #[must_use]
     pub fn has_usable_key(der: &CertificateDer<'_>) -> bool {
         ParsedCertificate::try_from(der).is_ok()
-            && x509::rsa_bits(der).is_none_or(|bits| RSA_BITS.contains(&bits))
+            && Parsed::new(&der.clone().into_owned())
+                .is_ok_and(|c| c.key.rsa_bits().is_none_or(|bits| RSA_BITS.contains(&bits)))
     }
 }
 

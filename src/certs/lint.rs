@@ -11,12 +11,10 @@ use std::{
 use super::{
     Code, Finding,
     chain::{Chain, End},
-    date,
+    date::{DAY, date},
     files::File,
-    x509::{Parsed, PublicKeyKind},
+    x509::Parsed,
 };
-
-const DAY: i64 = 24 * 60 * 60;
 
 /// So many days before its end, a certificate should have been renewed.
 const SOON: i64 = 14 * DAY;
@@ -49,15 +47,14 @@ pub(super) fn lint(
             format!("everybody on this machine can read the key: chmod 640 {}", key.path.display());
         findings.push(Finding::new(Code::KeyExposed, &*key.path, text));
     }
-    if let PublicKeyKind::Rsa(bits) = leaf.key
-        && bits < SHORTEST_RSA
-    {
+    if let Some(bits) = leaf.key.rsa_bits().filter(|bits| *bits < SHORTEST_RSA) {
         let text = format!("its RSA key has {bits} bits, and clients want {SHORTEST_RSA}");
         findings.push(at(Code::WeakKey, text));
     }
     let signed = std::iter::once(leaf).chain(chain.issuers.iter().map(AsRef::as_ref));
-    for certificate in signed.filter(|c| c.is_sha1 && chain.end != End::SelfSigned) {
-        let text = format!("{} is signed with SHA-1, which clients refuse", certificate.subject.1);
+    for certificate in signed.filter(|c| c.has_weak_hash && chain.end != End::SelfSigned) {
+        let text =
+            format!("{} is signed with SHA-1 or MD5, which clients refuse", certificate.subject.1);
         findings.push(at(Code::Sha1, text));
     }
     if !leaf.has_san {

@@ -49,7 +49,7 @@ const ONE_PLACE: [(&str, &str); 11] = [
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
     (" ::pem::", "src/certs/pem.rs"),
     ("rustls_pemfile::", "src/certs/pem.rs"),
-    ("x509_parser::", "src/certs/x509.rs"),
+    ("x509_parser::", "src/certs/x509/"),
     ("rcgen::", "src/certs/issue/"),
     ("serde_yaml::", "src/config/"),
     ("saphyr_parser::", "src/config/locate.rs"),

@@ -163,8 +163,9 @@ pub struct PublicKey {
 /// The public key in this certificate; the error says why there is none.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, String> {
     let parsed = Parsed::new(&certificate.clone().into_owned())?;
-    let key = parsed.details()?.key;
-    Ok(PublicKey { spki: parsed.spki, octets: key.octets, rsa_bits: key.rsa_bits })
+    let octets = parsed.details()?.key_octets;
+    let rsa_bits = parsed.key.rsa_bits();
+    Ok(PublicKey { spki: parsed.spki, octets, rsa_bits })
 }
 
 fn describe(n: usize, sent: &Sent<'_>, details: &[Option<Details>], way: &Way) -> Presented {
@@ -192,7 +193,7 @@ fn describe(n: usize, sent: &Sent<'_>, details: &[Option<Details>], way: &Way) -
         subject: certificate.subject.1.clone(),
         issuer: certificate.issuer.1.clone(),
         names: certificate.names.iter().cloned().chain(addresses).collect(),
-        key: details.key.kind.clone(),
+        key: certificate.key.to_string(),
         signature: details.signature.clone(),
         signer: signer(n, certificate, sent),
         not_before: date(certificate.not_before),

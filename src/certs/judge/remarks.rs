@@ -45,9 +45,8 @@ pub(super) fn remarks(
             && (way.path.contains(&n) || certificate.role == Role::Alternative)
         {
             list.validity(parsed, certificate, sent.now);
-            let details = details.get(n).and_then(Option::as_ref);
-            if let Some(details) = details.filter(|_| way.path.contains(&n)) {
-                list.strength(details, certificate);
+            if way.path.contains(&n) {
+                list.strength(parsed, certificate);
             }
         }
     }
@@ -210,18 +209,18 @@ impl List {
         }
     }
 
-    fn strength(&mut self, details: &Details, described: &Presented) {
+    fn strength(&mut self, certificate: &Parsed, described: &Presented) {
         let it = called(described);
-        if let Some(bits) = details.key.rsa_bits.filter(|bits| *bits < 2048) {
+        if let Some(bits) = certificate.key.rsa_bits().filter(|bits| *bits < 2048) {
             let text = format!(
                 "{it} has an RSA key of {bits} bits, which clients of today refuse: 2048 is the least (RFC 9325 §4.5)"
             );
             self.say(Severity::Error, Code::WeakKey, text);
         }
-        if details.has_weak_hash && described.signer != Signer::Itself {
+        if certificate.has_weak_hash && described.signer != Signer::Itself {
             let text = format!(
                 "{it} is signed with {}, over MD5 or SHA-1, which clients of today refuse (RFC 9155 §2)",
-                details.signature
+                described.signature
             );
             self.say(Severity::Error, Code::Sha1, text);
         }

@@ -1,0 +1,199 @@
+//! What matters of an X.509 certificate. The only user of `x509-parser`.
+
+mod details;
+mod key;
+mod list;
+mod names;
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::{
+    error::X509Error,
+    extensions::{GeneralName, ParsedExtension},
+    prelude::{FromDer, X509Certificate},
+    x509::{SubjectPublicKeyInfo, X509Name},
+};
+
+pub(super) use details::Details;
+pub(super) use key::KeyType;
+pub(super) use list::ParsedList;
+
+use names::Names;
+
+/// A certificate, read.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub der: CertificateDer<'static>,
+    /// DNS names from the SANs, in lower case; the CN only where there is no SAN.
+    pub names: Vec<String>,
+    /// What the SANs hold besides, and no client can ask for by SNI.
+    pub others: Vec<String>,
+    pub has_san: bool,
+    /// Distinguished names as DER, to compare, and as text, to show.
+    pub subject: (Vec<u8>, String),
+    pub issuer: (Vec<u8>, String),
+    pub issuer_organization: Option<String>,
+    pub subject_key_id: Option<Vec<u8>>,
+    pub authority_key_id: Option<Vec<u8>>,
+    /// SubjectPublicKeyInfo as DER.
+    pub spki: Vec<u8>,
+    pub key: KeyType,
+    pub is_ca: bool,
+    /// Whether it signs an MD5 or SHA-1 hash, which clients refuse: RFC 9155 §2.
+    pub has_weak_hash: bool,
+    /// Seconds since 1970.
+    pub not_before: i64,
+    pub not_after: i64,
+    /// Where the issuer's certificate can be had: RFC 5280 §4.2.2.1.
+    pub ca_issuers: Option<String>,
+}
+
+/// What can be said of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// This key made it.
+    Right,
+    /// Its algorithm, or a key so small, is not known here.
+    Untold,
+    /// Another key made it, or it is damaged.
+    Wrong,
+}
+
+impl Parsed {
+    /// The error says in words why it cannot be read.
+    pub(super) fn new(der: &CertificateDer<'static>) -> Result<Self, String> {
+        let (rest, cert) = X509Certificate::from_der(der)
+            .map_err(|e| format!("a certificate cannot be read: {e}"))?;
+        if !rest.is_empty() {
+            return Err("a certificate has octets behind its end".to_owned());
+        }
+        let names = Names::of(&cert);
+        let mut parsed = Self {
+            names: names.usable,
+            others: names.others,
+            has_san: names.has_san,
+            subject: (cert.subject().as_raw().to_vec(), shown(&cert.subject().to_string())),
+            issuer: (cert.issuer().as_raw().to_vec(), shown(&cert.issuer().to_string())),
+            issuer_organization: cert
+                .issuer()
+                .iter_organization()
+                .next()
+                .and_then(|o| o.as_str().ok())
+                .map(str::to_owned),
+            subject_key_id: None,
+            authority_key_id: None,
+            spki: cert.public_key().raw.to_vec(),
+            key: KeyType::of(cert.public_key()),
+            is_ca: cert.is_ca(),
+            has_weak_hash: WEAK_HASH
+                .contains(&cert.signature_algorithm.algorithm.to_id_string().as_str()),
+            not_before: cert.validity().not_before.timestamp(),
+            not_after: cert.validity().not_after.timestamp(),
+            ca_issuers: None,
+            der: der.clone(),
+        };
+        for extension in cert.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => {
+                    parsed.subject_key_id = Some(id.0.to_vec());
+                }
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    parsed.authority_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
+                }
+                ParsedExtension::AuthorityInfoAccess(access) => {
+                    parsed.ca_issuers = access.iter().find_map(|a| match &a.access_location {
+                        GeneralName::URI(uri) if a.access_method.to_id_string() == CA_ISSUERS => {
+                            Some(shown(uri))
+                        }
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// The name that it goes by in messages.
+    pub(super) fn label(&self) -> &str {
+        self.names.first().unwrap_or(&self.subject.1)
+    }
+
+    /// Whether this certificate could be the other's issuer by its name and key id.
+    pub(super) fn is_named_issuer_of(&self, other: &Self) -> bool {
+        self.is_ca && self.subject.0 == other.issuer.0 && self.key_ids_agree(other) != Some(false)
+    }
+
+    /// Whether the other names this key as its issuer's; `None` where one of them has no key id.
+    pub(super) fn key_ids_agree(&self, other: &Self) -> Option<bool> {
+        Some(self.subject_key_id.as_ref()? == other.authority_key_id.as_ref()?)
+    }
+
+    /// Whether this certificate's key made the other's signature.
+    pub(super) fn signed(&self, other: &Self) -> bool {
+        other.is_signed_by(&self.spki)
+    }
+
+    /// Whether the key with this SubjectPublicKeyInfo made its signature. One that cannot be told here
+    /// may well be told by clients: name and key id decide then.
+    pub(super) fn is_signed_by(&self, spki: &[u8]) -> bool {
+        self.signature(spki) != Signature::Wrong
+    }
+
+    /// Whether the other's key made its signature, and whether that can be told.
+    pub(super) fn signature_by(&self, issuer: &Self) -> Signature {
+        self.signature(&issuer.spki)
+    }
+
+    fn signature(&self, spki: &[u8]) -> Signature {
+        let (Ok((_, key)), Ok((_, cert))) =
+            (SubjectPublicKeyInfo::from_der(spki), X509Certificate::from_der(&self.der))
+        else {
+            return Signature::Wrong;
+        };
+        match cert.verify_signature(Some(&key)) {
+            Ok(()) => Signature::Right,
+            Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Untold,
+            Err(_) if KeyType::of(&key).rsa_bits().is_some_and(|bits| bits < 2048) => {
+                Signature::Untold
+            }
+            Err(_) => Signature::Wrong,
+        }
+    }
+
+    /// Whether it names itself as its issuer.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject.0 == self.issuer.0
+    }
+
+    /// Whether it is valid at this time, in seconds since 1970.
+    pub(super) fn is_valid_at(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+}
+
+/// The common name of a certificate's subject, and of its issuer.
+pub(super) fn common_names(der: &[u8]) -> (Option<String>, Option<String>) {
+    let common_name = |name: &X509Name<'_>| {
+        name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).map(str::to_owned)
+    };
+    let Ok((_, cert)) = X509Certificate::from_der(der) else { return (None, None) };
+    (common_name(cert.subject()), common_name(cert.issuer()))
+}
+
+/// What stands in certificates is anybody's words: it brings no lines or escapes of its own.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// id-ad-caIssuers
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+
+/// RSA with MD5 and SHA-1 (that one has two), ECDSA and DSA with SHA-1.
+const WEAK_HASH: [&str; 5] = [
+    "1.2.840.113549.1.1.4",
+    "1.2.840.113549.1.1.5",
+    "1.3.14.3.2.29",
+    ECDSA_WITH_SHA1,
+    "1.2.840.10040.4.3",
+];
+const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
