@@ -45,7 +45,7 @@ fn syntax(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
 fn all(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
     let loaded = daemon::load(file, None)?;
     let mut lines = remarks(file, &loaded.config, explain);
-    lines.extend(loaded.store.findings.iter().map(ToString::to_string));
+    lines.extend(loaded.store.findings.iter().map(|f| format!("{}: {f}", f.severity)));
     let is_broken = loaded.store.findings.iter().any(|f| f.severity == Severity::Error);
     if is_broken { Err(Unfit(lines)) } else { Ok(lines) }
 }

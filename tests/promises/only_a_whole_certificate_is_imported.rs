@@ -80,7 +80,9 @@ fn key_leaf_and_intermediates_become_one_file() {
     );
     desk.folder.write("c.yaml", config);
     let said = vestibule(desk.folder.path(), &["check", "c.yaml"]).with(0);
-    assert_eq!(said, "c.yaml: fine\n");
+    let is_private = |line: &&str| line.starts_with("note: ") && line.contains("V009");
+    let said: Vec<&str> = said.lines().filter(|line| !is_private(line)).collect();
+    assert_eq!(said, ["c.yaml: fine"]);
 }
 
 #[test]
@@ -223,6 +225,6 @@ fn what_is_odd_is_said() {
         params.insert_extended_key_usage(ExtendedKeyUsagePurpose::ServerAuth);
     }));
     let said = desk.import(&["--chain", "ca.crt"]).with(1);
-    assert!(said.contains("warning: m.crt: V012: it is not valid yet"), "{said}");
+    assert!(said.contains("warning: m.crt: V012: it is not valid before 3000-01-01"), "{said}");
     assert_eq!(desk.stored(), [format!("{NAME}.pem")]);
 }
