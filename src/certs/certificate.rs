@@ -26,6 +26,27 @@ pub enum KeyKind {
     Rsa,
 }
 
+impl KeyKind {
+    /// What a client has that can verify keys of this kind: RFC 8446 §4.2.3.
+    #[must_use]
+    pub fn schemes(self) -> &'static [SignatureScheme] {
+        match self {
+            Self::Ecdsa => &[
+                SignatureScheme::ECDSA_NISTP256_SHA256,
+                SignatureScheme::ECDSA_NISTP384_SHA384,
+                SignatureScheme::ECDSA_NISTP521_SHA512,
+                SignatureScheme::ED25519,
+            ],
+            Self::Rsa => &[
+                SignatureScheme::RSA_PSS_SHA256,
+                SignatureScheme::RSA_PSS_SHA384,
+                SignatureScheme::RSA_PSS_SHA512,
+                SignatureScheme::RSA_PKCS1_SHA256,
+            ],
+        }
+    }
+}
+
 impl fmt::Display for KeyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
+    ffi::OsStr,
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
@@ -208,7 +209,9 @@ impl Listing {
         let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            let name = entry.file_name();
+            // Hidden, or a key that is only to be published: `tlsa::next_key` reads it.
+            if name.as_encoded_bytes().starts_with(b".") || is_staged(&name) {
                 continue;
             }
             let path = entry.path();
@@ -237,6 +240,13 @@ impl Listing {
         let meta = fs::metadata(folder).ok()?;
         (stamp.is_some() && Stamp::of(&meta) == stamp).then(|| (meta.dev(), meta.ino()))
     }
+}
+
+/// Whether a file is for later: `next.key`, `NAME.next.pem`.
+fn is_staged(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let stem = name.strip_suffix(".key").or_else(|| name.strip_suffix(".pem"));
+    stem.is_some_and(|stem| stem == "next" || stem.ends_with(".next"))
 }
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {

@@ -16,6 +16,7 @@ use super::{
     lint::{Reach, lint},
     now, parallel,
     place::{Place, walk},
+    tlsa::Records,
     trust::Anchors,
     x509::Parsed,
 };
@@ -29,6 +30,8 @@ pub struct Sources {
     pub intermediates: Vec<PathBuf>,
     /// What is done about findings.
     pub policy: Policy,
+    /// What has been published about the certificates.
+    pub dane: Records,
 }
 
 /// All that was found in the configured files and folders.
@@ -69,6 +72,7 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
         anchors: &anchors,
         previous: previous.by_leaf(),
         reach: Reach::default(),
+        dane: &sources.dane,
         now: now(),
     };
     let fresh = parallel::map(&places, |place| matcher.certificates(place));
@@ -141,7 +145,12 @@ impl Store {
         for Fresh { certificate, findings } in fresh {
             let findings: Vec<Finding> =
                 findings.into_iter().filter_map(|f| self.policy.judge(f)).collect();
-            let is_refused = findings.iter().any(|f| f.severity == Severity::Error);
+            // With nothing to serve in its place, refusing a key that DNS does not know would only
+            // turn the others away as well.
+            let has_other = old.iter().any(|old| is_replaced_by(old, &certificate));
+            let is_refused = findings.iter().any(|f| {
+                f.severity == Severity::Error && (has_other || f.code != Code::TlsaMismatch)
+            });
             self.findings.extend(findings);
             if is_refused {
                 continue;
@@ -243,6 +252,7 @@ struct Matcher<'a> {
     anchors: &'a Anchors,
     previous: HashMap<&'a [u8], &'a Arc<Certificate>>,
     reach: Reach,
+    dane: &'a Records,
     now: i64,
 }
 
@@ -258,9 +268,10 @@ impl Matcher<'_> {
             match self.keys.get(leaf.spki.as_slice()) {
                 Some((key_file, key)) if !is_authority(leaf, place) => {
                     let chain = Chain::build(leaf, self.pool, self.anchors, self.now);
-                    let findings = lint((file, leaf), key_file, &chain, &self.reach, self.now);
+                    let mut findings = lint((file, leaf), key_file, &chain, &self.reach, self.now);
                     let new = Certificate::new(leaf, key, chain, (&file.path, &place.path));
                     let certificate = self.same_as_before(&new).unwrap_or_else(|| Arc::new(new));
+                    findings.extend(self.contradiction(&certificate));
                     fresh.push(Fresh { certificate, findings });
                 }
                 Some(_) => {}
@@ -271,6 +282,18 @@ impl Matcher<'_> {
             }
         }
         (fresh, findings)
+    }
+
+    /// What DNS says against it.
+    fn contradiction(&self, certificate: &Certificate) -> Option<Finding> {
+        if self.dane.is_empty() {
+            return None;
+        }
+        let why = self.dane.uncovered(certificate.names(), &certificate.sent_chain())?;
+        let text = format!(
+            "{why}; mail servers that use DANE would turn away: `vestibule dns` has the record to publish first"
+        );
+        Some(Finding::new(Code::TlsaMismatch, certificate.file(), text))
     }
 
     /// A certificate that is what it was keeps what was found out about it.
@@ -320,11 +343,15 @@ fn lone_key_of<'a>(place: &'a Place, old: &Certificate) -> Option<&'a File> {
     is_lone.then_some(file)
 }
 
+/// Whether the new one would be served where the old one is.
+fn is_replaced_by(old: &Certificate, new: &Certificate) -> bool {
+    old.kind() == new.kind() && old.names().iter().any(|name| new.names().contains(name))
+}
+
 /// Whether clients could still verify the old one, and cannot verify the new one.
 fn is_step_back(new: &Certificate, old: &Certificate) -> bool {
     old.chain.end != End::Missing
         && !old.chain.issuers.is_empty()
-        && old.kind() == new.kind()
         && old.valid().1 > now()
-        && old.names().iter().any(|name| new.names().contains(name))
+        && is_replaced_by(old, new)
 }

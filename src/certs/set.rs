@@ -70,10 +70,10 @@ pub enum Reason {
 }
 
 impl CertificateSet {
-    /// Sorts what was loaded; `None`: there is nothing to choose from. What is wrong comes with it:
+    /// Sorts what was loaded. What is wrong comes with it:
     /// names that several certificates have, and names that the configuration wants and none has.
     #[must_use]
-    pub fn new(store: &Store, wishes: &Wishes) -> (Option<Self>, Vec<Finding>) {
+    pub fn new(store: &Store, wishes: &Wishes) -> (Self, Vec<Finding>) {
         let (names, mut findings) = by_name(&store.certificates);
         let mut named = |key: &str, name: &str| {
             let slot = lookup(&names, &name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
@@ -100,9 +100,27 @@ impl CertificateSet {
             let slot = first.names().first().and_then(|name| names.get(name.as_str()));
             Some(slot.cloned().unwrap_or_else(|| Slot(vec![first.clone()])))
         };
-        let default = wished.or_else(own).or_else(first);
+        let default = wished.or_else(own).or_else(first).unwrap_or_default();
         let findings = findings.into_iter().filter_map(|f| store.policy().judge(f)).collect();
-        (default.map(|default| Self { names, by_address, default }), findings)
+        (Self { names, by_address, default }, findings)
+    }
+
+    /// Whether there is nothing to choose from.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.default.0.is_empty()
+    }
+
+    /// Whether this is what clients get that ask for nothing that is there.
+    #[must_use]
+    pub fn is_default(&self, certificate: &Arc<Certificate>) -> bool {
+        self.default.has(certificate)
+    }
+
+    /// The addresses that this certificate is bound to.
+    pub fn bound(&self, certificate: &Arc<Certificate>) -> impl Iterator<Item = IpAddr> {
+        let slots = self.by_address.iter().filter(|(_, slot)| slot.has(certificate));
+        slots.map(|(address, _)| *address)
     }
 
     /// The choice for a client that asks for this name, if any, at this address of ours.
@@ -136,6 +154,12 @@ impl<'a> Choice<'a> {
         self.slot.0.iter().find(fits).or_else(|| self.slot.0.first())
     }
 
+    /// All that could be chosen: one of each kind of key, the preferred one first.
+    #[must_use]
+    pub fn certificates(self) -> &'a [Arc<Certificate>] {
+        &self.slot.0
+    }
+
     /// The name that the choice goes by in logs.
     #[must_use]
     pub fn label(self) -> &'a str {
@@ -144,6 +168,10 @@ impl<'a> Choice<'a> {
 }
 
 impl Slot {
+    fn has(&self, certificate: &Arc<Certificate>) -> bool {
+        self.0.iter().any(|c| Arc::ptr_eq(c, certificate))
+    }
+
     /// Adds a certificate; the error is the one of its kind that is not needed, and what is instead.
     fn add(&mut self, new: &Arc<Certificate>) -> Result<(), (Arc<Certificate>, Arc<Certificate>)> {
         let Some(old) = self.0.iter_mut().find(|c| c.kind() == new.kind()) else {

@@ -78,7 +78,7 @@ fn run(folder: &Folder, offset: u16) -> Result<(), Unfit> {
             .map_err(|e| failed("the mail server of the demo cannot listen", &e))?;
         let text = configuration(folder.path(), offset, &backends)?;
         let file = folder.write("vestibule.yaml", &text)?;
-        let loaded = daemon::load(&file, None)?;
+        let loaded = daemon::load(&file, daemon::Purpose::Start)?;
         log::start(log::Form { json: false, level: tracing::Level::INFO });
         let guide = guide(folder.path(), offset);
         daemon::run(file, loaded, || {

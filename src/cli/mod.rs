@@ -1,9 +1,11 @@
 //! Arguments → one command → an exit code. One file a command.
 
+mod certs;
 mod check;
 mod csr;
 mod demo;
 mod dns;
+mod explain;
 mod import;
 mod probe;
 mod report;
@@ -47,6 +49,10 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// List the certificates that would be served, and what is wrong with them.
+    Certs(certs::Arguments),
+    /// Tell which certificate a client gets, and why.
+    Explain(explain::Arguments),
     /// Make a key and a certificate that vouches for itself, or renew one.
     SelfSigned(self_signed::Arguments),
     /// Make a key, and a request for a certificate that goes to an authority.
@@ -78,6 +84,8 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
         Command::Check { offline, explain, files } => check::check(offline, explain, &files),
+        Command::Certs(arguments) => certs::certs(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
         Command::Csr(arguments) => csr::csr(&arguments),
         Command::Import(arguments) => import::import(&arguments),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn serve(file: PathBuf) -> ExitCode {
-    let outcome = daemon::load(&file, None).and_then(|loaded| run(file, loaded));
+    let outcome = daemon::load(&file, daemon::Purpose::Start).and_then(|loaded| run(file, loaded));
     log::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

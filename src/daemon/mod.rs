@@ -4,6 +4,7 @@ mod admission;
 mod backends;
 mod background;
 mod changes;
+mod first_start;
 mod ids;
 mod listen;
 mod resources;
@@ -15,7 +16,7 @@ mod sockets;
 use std::fmt;
 
 pub use run::run;
-pub use snapshot::{Loaded, load};
+pub use snapshot::{Loaded, Purpose, load};
 
 /// Why the front does not start, or does not take a new configuration. It is made of lines, each
 /// of which says what to do.

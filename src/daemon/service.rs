@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Loaded, Unfit,
+    Loaded, Purpose, Unfit,
     admission::{Capacity, Strangers},
     backends::{Backends, key},
     background::quietly,
@@ -149,10 +149,10 @@ impl Service {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, now]);
         }
-        let (file, store, backends) =
-            (self.file.clone(), self.store.clone(), self.backends.clone());
+        let (file, config) = (self.file.clone(), self.config.clone());
+        let (store, backends) = (self.store.clone(), self.backends.clone());
         async move {
-            let loaded = quietly(move || load(&file, Some(&store))).await??;
+            let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
             backends.meet(&loaded.config).await;
             Ok(loaded)
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc};
 
-use super::Unfit;
+use super::{Unfit, first_start};
 use crate::{
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
@@ -22,16 +22,32 @@ pub struct Loaded {
     pub clients: Clients,
 }
 
-/// Reads configuration and certificates. Blocks. `previous`: what goes on being served where a
-/// file cannot be used.
-pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
+/// What something is loaded for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// To be looked at. Nothing is written.
+    Look,
+    /// To be served from now on.
+    Start,
+    /// To be served in place of this: what goes on being served where a file cannot be used.
+    Reload(&'a Config, &'a Store),
+}
+
+/// Reads configuration and certificates. Blocks.
+pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let config = Config::read(file).map_err(|problems| lines(&problems))?;
     let sources = Sources {
         certificates: config.certificates.clone(),
         intermediates: config.intermediates.clone(),
         policy: config.lint.clone(),
+        dane: config.dane.read().map_err(Unfit)?,
+    };
+    let previous = match purpose {
+        Purpose::Reload(_, store) => Some(store),
+        Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
+    first_start::provide(&config, &sources, &mut store, purpose)?;
     let wishes = Wishes {
         file: file.to_owned(),
         hostname: config.hostname.clone(),
@@ -45,17 +61,16 @@ pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
     store.findings.extend_from_slice(clients.findings());
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let is_nothing = set.is_empty() && !first_start::is_wanted(&store, purpose);
     store.findings.extend(findings);
-    match set {
-        Some(set) if !is_refused => Ok(Loaded { config, store, set: Arc::new(set), clients }),
-        _ => {
-            let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
-            if store.certificates.is_empty() {
-                said.push(format!("{}: certificates: none can be used", file.display()));
-            }
-            Err(Unfit(said))
+    if is_nothing || is_refused {
+        let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
+        if is_nothing {
+            said.push(format!("{}: certificates: none can be used", file.display()));
         }
+        return Err(Unfit(said));
     }
+    Ok(Loaded { config, store, set: Arc::new(set), clients })
 }
 
 impl Loaded {

@@ -53,7 +53,8 @@ pub(super) fn dns(arguments: &Arguments) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let loaded = daemon::load(&arguments.config, None).map_err(|unfit| unfit.to_string())?;
+    let loaded = daemon::load(&arguments.config, daemon::Purpose::Look)
+        .map_err(|unfit| unfit.to_string())?;
     let served = Served::new(&loaded);
     // What cannot be served has no records here, and that must not go unsaid.
     let errors = loaded.store.findings.iter().filter(|f| f.severity == Severity::Error);

@@ -7,11 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use rustls::SignatureScheme;
-
 use crate::{
     certs::{
-        Certificate, Code, Finding, Severity,
+        Certificate, Code, Finding, KeyKind, Severity,
         tlsa::{self, NextKey},
     },
     config::Listener,
@@ -19,21 +17,6 @@ use crate::{
     protocol::Protocol,
     values::TlsMode,
 };
-
-/// With these a client can verify one kind of key alone.
-const KINDS: [&[SignatureScheme]; 2] = [
-    &[
-        SignatureScheme::ECDSA_NISTP256_SHA256,
-        SignatureScheme::ECDSA_NISTP384_SHA384,
-        SignatureScheme::ECDSA_NISTP521_SHA512,
-        SignatureScheme::ED25519,
-    ],
-    &[
-        SignatureScheme::RSA_PSS_SHA256,
-        SignatureScheme::RSA_PSS_SHA384,
-        SignatureScheme::RSA_PSS_SHA512,
-    ],
-];
 
 /// What is served.
 pub(super) struct Served<'a> {
@@ -92,7 +75,10 @@ impl<'a> Served<'a> {
         }
         let choice = self.loaded.set.choose(Some(&name), IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let mut found: Vec<&Arc<Certificate>> = Vec::new();
-        for certificate in KINDS.iter().filter_map(|schemes| choice.certificate(schemes)) {
+        for certificate in [KeyKind::Ecdsa, KeyKind::Rsa]
+            .into_iter()
+            .filter_map(|kind| choice.certificate(kind.schemes()))
+        {
             if !found.iter().any(|known| Arc::ptr_eq(known, certificate)) {
                 found.push(certificate);
             }
