@@ -105,7 +105,8 @@ fn incomplete(leaf: &Parsed, last: &Parsed) -> String {
     )
 }
 
-fn validity(leaf: &Parsed, now: i64) -> Option<(Code, String)> {
+/// What time alone makes wrong.
+pub(super) fn validity(leaf: &Parsed, now: i64) -> Option<(Code, String)> {
     let (from, to) = (leaf.not_before, leaf.not_after);
     // A certificate for six days is renewed when two of them are left.
     let soon = SOON.min((to - from) / 3);

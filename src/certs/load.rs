@@ -13,7 +13,7 @@ use super::{
     Certificate, Code, Finding, KeyKind, Policy, Severity,
     chain::{Chain, End, Pool},
     files::{File, Key, Known},
-    lint::{Reach, lint},
+    lint::{Reach, lint, validity},
     now, parallel,
     place::{Place, walk},
     tlsa::Records,
@@ -107,6 +107,17 @@ impl Store {
         let proven = parallel::map(&self.unproven, |certificate| certificate.prove());
         let findings = proven.into_iter().flatten();
         findings.filter_map(|finding| self.policy.judge(finding)).collect()
+    }
+
+    /// The certificates that have expired since they were loaded, or are about to.
+    #[must_use]
+    pub fn aging(&self) -> Vec<Finding> {
+        let now = now();
+        let aging = self.certificates.iter().filter_map(|c| {
+            let (code, text) = validity(&c.leaf, now)?;
+            self.policy.judge(Finding::new(code, c.file(), text))
+        });
+        aging.collect()
     }
 
     /// Whether [`load`] has left nothing to prove.

@@ -1,11 +1,12 @@
 //! The life of the process.
 
-use std::{path::PathBuf, pin::pin, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
+    time::{Instant, interval_at},
 };
 
 use super::{
@@ -41,8 +42,10 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
 
     let mut reload: Option<Reload> = again.then(|| tokio::spawn(service.begin_reload()));
     again = false;
+    let mut day = interval_at(Instant::now() + DAY, DAY);
     loop {
         tokio::select! {
+            _ = day.tick() => service.remind(),
             told = signals.next() => match told {
                 Told::Stop => break,
                 // Signals that come during a reload are answered by one more.
@@ -58,6 +61,9 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
     service.drain(async || signals.stop().await).await;
     Ok(())
 }
+
+/// How often it is said that certificates expire.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Reload = JoinHandle<Result<Loaded, Unfit>>;
 

@@ -201,6 +201,11 @@ impl Service {
         Ok(())
     }
 
+    /// Says which certificates have expired, or are about to: a front runs for months without a reload.
+    pub(super) fn remind(&self) {
+        report(&self.store.aging());
+    }
+
     /// Verifies the signatures in chains that were not verified before they could be served, and says
     /// which are wrong.
     pub(super) fn prove(&self) {
