@@ -90,6 +90,7 @@ fn measure(runtime: &Runtime, ca: &Ca, size: usize, base: u64) {
 /// A store of this size, and what a front with it takes, in KiB.
 fn memory(runtime: &Runtime, ca: &Ca, size: usize) -> (Folder, u64) {
     let store = Folder::new();
+    ca.write_root(store.path());
     for n in 0..size {
         lay(ca, store.path(), n);
     }

@@ -58,6 +58,11 @@ impl Front {
         );
         fs::write(config, text).expect("the configuration can be written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+        // Its own authority is one that the machine trusts, as those of real certificates are.
+        let root = config.with_file_name("root.pem");
+        if root.exists() {
+            command.env("SSL_CERT_FILE", root);
+        }
         command.args(["serve", "--config"]).arg(config).stdin(Stdio::null()).stderr(Stdio::piped());
         let child = match core {
             Some(core) => cores::on(core, || command.spawn()),

@@ -110,7 +110,14 @@ impl Known {
         Self(Mutex::new(certificates.cloned().map(ByDer).collect()))
     }
 
-    fn parsed(&self, der: &CertificateDer<'static>) -> Result<Arc<Parsed>, String> {
+    fn parsed(
+        &self,
+        der: &CertificateDer<'static>,
+        before: &Contents,
+    ) -> Result<Arc<Parsed>, String> {
+        if let Some(same) = before.certificates.iter().find(|c| c.der == *der) {
+            return Ok(same.clone());
+        }
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(der.as_ref()) {
             return Ok(known.0.clone());
@@ -132,7 +139,7 @@ impl File {
         let (mut stamp, mut is_exposed) = (None, false);
         let read = octets(path).and_then(|(octets, meta)| {
             (stamp, is_exposed) = (Stamp::of(&meta), meta.mode() & 0o004 != 0);
-            contents(path, &octets, known)
+            contents(path, &octets, known, previous.map_or(&Contents::default(), |p| &p.contents))
         });
         let contents = read.unwrap_or_else(|finding| Contents {
             finding: Some(Box::new(finding)),
@@ -253,10 +260,17 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
     Finding::new(Code::Unreadable, path, format!("it cannot be read: {error}"))
 }
 
-fn contents(path: &Path, octets: &[u8], known: &Known) -> Result<Contents, Finding> {
+/// What these octets are. What was in the file before, and still is, stays what it was.
+fn contents(
+    path: &Path,
+    octets: &[u8],
+    known: &Known,
+    before: &Contents,
+) -> Result<Contents, Finding> {
     let Some(content) = pem::parse(path, octets)? else { return Ok(Contents::default()) };
     let damaged = |why| Finding::new(Code::Damaged, path, why);
-    let certificates = content.certificates.iter().map(|der| known.parsed(der).map_err(damaged));
+    let certificates =
+        content.certificates.iter().map(|der| known.parsed(der, before).map_err(damaged));
     let keys = content.keys.iter().map(|der| key(der).map(Arc::new).map_err(damaged));
     Ok(Contents {
         certificates: certificates.collect::<Result<_, _>>()?,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -81,7 +82,7 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     helpers.iter().for_each(|place| store.say(place.findings().cloned()));
     let old = previous.by_place();
     for (place, (fresh, findings)) in places.iter().zip(fresh) {
-        let old = old.get(&*place.path).map_or(&[][..], Vec::as_slice);
+        let old = old.get(place.path.as_os_str()).map_or(&[][..], Vec::as_slice);
         store.take(place, fresh, findings, old);
     }
     store.say_what_is_silent(&sources.certificates);
@@ -182,6 +183,11 @@ impl Store {
             }
         }
         let is_broken = self.findings[before..].iter().any(|f| f.severity == Severity::Error);
+        let is_same = |(old, new): (&&Arc<Certificate>, _)| Arc::ptr_eq(old, new);
+        if old.len() == certificates.len() && old.iter().zip(&certificates).all(is_same) {
+            self.certificates.extend(certificates);
+            return;
+        }
         let covered: HashSet<(&str, KeyKind)> = certificates
             .iter()
             .flat_map(|c| c.names().iter().map(|name| (name.as_str(), c.kind())))
@@ -206,14 +212,16 @@ impl Store {
     }
 
     fn say_what_is_silent(&mut self, sources: &[PathBuf]) {
-        let mut silent: HashSet<&Path> = sources.iter().map(PathBuf::as_path).collect();
-        let files = self.certificates.iter().map(|c| c.file());
-        for file in files.chain(self.findings.iter().map(|f| f.file.as_path())) {
-            for above in file.ancestors() {
-                silent.remove(above);
-            }
-        }
-        for source in sources.iter().filter(|source| silent.contains(source.as_path())) {
+        let heard = || {
+            let files = self.certificates.iter().map(|c| c.file());
+            files.chain(self.findings.iter().map(|f| f.file.as_path()))
+        };
+        let files: HashSet<&OsStr> = heard().map(Path::as_os_str).collect();
+        let is_silent = |source: &&PathBuf| {
+            !files.contains(source.as_os_str()) && !heard().any(|file| file.starts_with(source))
+        };
+        let silent: Vec<PathBuf> = sources.iter().filter(is_silent).cloned().collect();
+        for source in silent {
             let text = "no certificate with its key is found there";
             self.say([Finding::new(Code::NothingThere, source, text)]);
         }
@@ -235,14 +243,14 @@ impl Store {
         old.flat_map(|c| &c.chain.issuers)
     }
 
-    fn by_leaf(&self) -> HashMap<&[u8], &Arc<Certificate>> {
-        self.certificates.iter().map(|c| (c.leaf.der.as_ref(), c)).collect()
+    fn by_leaf(&self) -> HashMap<usize, &Arc<Certificate>> {
+        self.certificates.iter().map(|c| (address(&c.leaf), c)).collect()
     }
 
-    fn by_place(&self) -> HashMap<&Path, Vec<&Arc<Certificate>>> {
-        let mut places: HashMap<&Path, Vec<&Arc<Certificate>>> = HashMap::new();
+    fn by_place(&self) -> HashMap<&OsStr, Vec<&Arc<Certificate>>> {
+        let mut places: HashMap<&OsStr, Vec<&Arc<Certificate>>> = HashMap::new();
         for certificate in &self.certificates {
-            places.entry(&*certificate.place).or_default().push(certificate);
+            places.entry(certificate.place.as_os_str()).or_default().push(certificate);
         }
         places
     }
@@ -261,7 +269,8 @@ struct Matcher<'a> {
     keys: HashMap<&'a [u8], (&'a File, &'a Arc<Key>)>,
     pool: &'a Pool,
     anchors: &'a Anchors,
-    previous: HashMap<&'a [u8], &'a Arc<Certificate>>,
+    /// By where the leaf is in memory: what has not changed is where it was.
+    previous: HashMap<usize, &'a Arc<Certificate>>,
     reach: Reach,
     dane: &'a Records,
     now: i64,
@@ -273,7 +282,7 @@ impl Matcher<'_> {
         let mut seen: HashSet<&[u8]> = HashSet::new();
         let (mut fresh, mut findings) = (Vec::new(), Vec::new());
         for (file, leaf) in place.certificates() {
-            if !place.is_served(file) || !seen.insert(&leaf.der) {
+            if !place.is_served(file) || !seen.insert(tail(&leaf.der)) {
                 continue;
             }
             match self.keys.get(leaf.spki.as_slice()) {
@@ -309,15 +318,25 @@ impl Matcher<'_> {
 
     /// A certificate that is what it was keeps what was found out about it.
     fn same_as_before(&self, new: &Certificate) -> Option<Arc<Certificate>> {
-        let old = self.previous.get(new.leaf.der.as_ref())?;
+        let old = self.previous.get(&address(&new.leaf))?;
         (old.file == new.file && old.is_same(new)).then(|| Arc::clone(old))
     }
 
     /// Whether this very certificate was there before.
     fn has(&self, certificate: &Arc<Certificate>) -> bool {
-        let old = self.previous.get(certificate.leaf.der.as_ref());
+        let old = self.previous.get(&address(&certificate.leaf));
         old.is_some_and(|old| Arc::ptr_eq(old, certificate))
     }
+}
+
+fn address(leaf: &Arc<Parsed>) -> usize {
+    Arc::as_ptr(leaf).addr()
+}
+
+/// The last octets of a certificate are of its signature, and so its own. To hash all of it would take
+/// as long as everything else that is done with an unchanged one.
+fn tail(der: &[u8]) -> &[u8] {
+    &der[der.len().saturating_sub(16)..]
 }
 
 /// An authority that has issued something here is not there to be served itself.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -101,10 +102,11 @@ impl Place {
         let named = serves.iter().flatten().filter(|path| !listed.contains(path)).cloned();
         let named: Vec<PathBuf> = named.collect();
         paths.extend(named);
-        let old: HashMap<&Path, &File> =
-            previous.iter().flat_map(|p| &p.files).map(|file| (&*file.path, file)).collect();
-        let files =
-            parallel::map(&paths, |path| File::look(path, old.get(path.as_path()).copied(), known));
+        let old: HashMap<&OsStr, &File> =
+            previous.iter().flat_map(|p| &p.files).map(|f| (f.path.as_os_str(), f)).collect();
+        let files = parallel::map(&paths, |path| {
+            File::look(path, old.get(path.as_os_str()).copied(), known)
+        });
         let place = Self {
             path: path.as_path().into(),
             files,
@@ -138,8 +140,10 @@ struct Wanted {
 
 /// All places in these sources, and below them. What has not changed is not read again.
 pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) -> Vec<Arc<Place>> {
-    let old: HashMap<(&Path, bool), &Arc<Place>> =
-        previous.iter().map(|place| ((&*place.path, place.serves.is_some()), place)).collect();
+    let old: HashMap<(&OsStr, bool), &Arc<Place>> = previous
+        .iter()
+        .map(|place| ((place.path.as_os_str(), place.serves.is_some()), place))
+        .collect();
     let mut seen: HashSet<(Id, bool)> = HashSet::new();
     let mut places = Vec::new();
     let mut level: Vec<(usize, Wanted)> = Vec::new();
@@ -164,7 +168,7 @@ pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) 
     );
     for _ in 0..DEEPEST {
         let looked = parallel::map(&level, |(_, wanted)| {
-            let previous = old.get(&(wanted.path.as_path(), wanted.serves.is_some())).copied();
+            let previous = old.get(&(wanted.path.as_os_str(), wanted.serves.is_some())).copied();
             Place::look(wanted, previous, known)
         });
         let mut next = Vec::new();
