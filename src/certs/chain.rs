@@ -1,6 +1,10 @@
 //! From a leaf towards its root: what a client has to be sent so that it can do the same.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{trust::Anchors, x509::Parsed};
 
@@ -18,7 +22,10 @@ impl Pool {
     /// Each of them once, however often it is there.
     pub(super) fn new<'a>(certificates: impl Iterator<Item = &'a Arc<Parsed>>) -> Self {
         let mut pool: HashMap<Vec<u8>, Vec<Arc<Parsed>>> = HashMap::new();
-        for certificate in certificates.filter(|c| c.is_ca) {
+        // Ten thousand leafs come with as many copies, most of which are one in memory.
+        let mut seen = HashSet::new();
+        let is_new = |c: &&Arc<Parsed>| c.is_ca && seen.insert(Arc::as_ptr(c));
+        for certificate in certificates.filter(is_new) {
             let named = match pool.get_mut(&certificate.subject.0) {
                 Some(named) => named,
                 None => pool.entry(certificate.subject.0.clone()).or_default(),
@@ -28,6 +35,11 @@ impl Pool {
             }
         }
         Self(pool)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Parsed>> {
+        self.0.values().flatten()
     }
 
     /// Those that could have issued this certificate. Name and key id decide, and the signature where

@@ -43,6 +43,7 @@ pub struct Store {
     /// What is wrong, the worst included.
     pub findings: Vec<Finding>,
     places: [Vec<Arc<Place>>; 2],
+    pool: Pool,
     unproven: Vec<Arc<Certificate>>,
     policy: Policy,
 }
@@ -59,7 +60,7 @@ const PROVEN_AT_ONCE: usize = 1000;
 pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     let nothing = Store::default();
     let previous = previous.unwrap_or(&nothing);
-    let known = Known::of(previous.authorities());
+    let known = Known::of(previous.pool.iter());
     let places = walk(&sources.certificates, &previous.places[0], &known);
     let helpers = walk(&sources.intermediates, &previous.places[1], &known);
     drop(known);
@@ -88,6 +89,7 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     store.say_what_is_silent(&sources.certificates);
     store.unproven = store.certificates.iter().filter(|c| !matcher.has(c)).cloned().collect();
     store.places = [places, helpers];
+    store.pool = pool;
     let must_be_proven = sources.policy.refuses(Code::SignatureWrong);
     if must_be_proven || store.unproven.len() <= PROVEN_AT_ONCE {
         let findings = store.prove();
@@ -225,11 +227,6 @@ impl Store {
             let text = "no certificate with its key is found there";
             self.say([Finding::new(Code::NothingThere, source, text)]);
         }
-    }
-
-    fn authorities(&self) -> impl Iterator<Item = &Arc<Parsed>> {
-        let all = self.places.iter().flatten().flat_map(|place| place.certificates());
-        all.map(|(_, certificate)| certificate).filter(|c| c.is_ca)
     }
 
     /// A place that cannot be read now must not take its authorities from others.
