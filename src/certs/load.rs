@@ -53,6 +53,11 @@ const PROVEN_AT_ONCE: usize = 1000;
 /// a certificate and its key are two files, and we may look between the two writes.
 #[must_use]
 pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
+    trusting(&Anchors::system(), sources, previous)
+}
+
+/// The same, where these authorities are the trusted ones.
+pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&Store>) -> Store {
     let nothing = Store::default();
     let previous = previous.unwrap_or(&nothing);
     let known = Known::of(previous.authorities());
@@ -62,11 +67,10 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     let remembered = previous.of_unreadable(&places);
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
-    let anchors = Anchors::system();
     let matcher = Matcher {
         keys: places.iter().flat_map(|p| p.keys()).map(|(f, k)| (&*k.spki, (f, k))).collect(),
         pool: &pool,
-        anchors: &anchors,
+        anchors,
         previous: previous.by_leaf(),
         now: now(),
     };
