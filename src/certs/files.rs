@@ -17,7 +17,7 @@ use rustls::{
     sign::SigningKey,
 };
 
-use super::{Code, Finding, now, pem, x509::Parsed};
+use super::{Code, Finding, foreign, now, pem, x509::Parsed};
 
 /// The largest file that is looked into: thousands of certificates fit.
 const LARGEST: u64 = 16 << 20;
@@ -59,6 +59,8 @@ pub(super) struct Contents {
     pub keys: Vec<Arc<Key>>,
     /// Why it holds nothing.
     pub finding: Option<Box<Finding>>,
+    /// The same, of a file that is no mistake where others hold what is served.
+    pub aside: Option<Box<Finding>>,
 }
 
 /// A file, as it was when it was looked at.
@@ -221,7 +223,10 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
 }
 
 fn contents(path: &Path, octets: &[u8], known: &Known) -> Result<Contents, Finding> {
-    let Some(content) = pem::parse(path, octets)? else { return Ok(Contents::default()) };
+    let Some(content) = pem::parse(path, octets)? else {
+        let aside = foreign::aside(path, octets).map(Box::new);
+        return Ok(Contents { aside, ..Contents::default() });
+    };
     let damaged = |why| Finding::new(Code::Damaged, path, why);
     let certificates = content.certificates.iter().map(|der| known.parsed(der).map_err(damaged));
     let keys = content.keys.iter().map(|der| key(der).map(Arc::new).map_err(damaged));
@@ -229,6 +234,7 @@ fn contents(path: &Path, octets: &[u8], known: &Known) -> Result<Contents, Findi
         certificates: certificates.collect::<Result<_, _>>()?,
         keys: keys.collect::<Result<_, _>>()?,
         finding: None,
+        aside: None,
     })
 }
 

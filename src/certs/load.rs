@@ -77,7 +77,12 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     let fresh = parallel::map(&places, |place| matcher.certificates(place));
 
     let mut store = Store { policy: sources.policy.clone(), ..Store::default() };
-    helpers.iter().for_each(|place| store.say(place.findings().cloned()));
+    for place in &helpers {
+        store.say(place.findings().cloned());
+        if place.certificates().next().is_none() {
+            store.say(place.asides().cloned());
+        }
+    }
     let old = previous.by_place();
     for (place, (fresh, findings)) in places.iter().zip(fresh) {
         let old = old.get(&*place.path).map_or(&[][..], Vec::as_slice);
@@ -265,6 +270,9 @@ impl Matcher<'_> {
                 None if leaf.is_ca || !place.is_readable() => {}
                 None => findings.push(no_key(file, leaf, place)),
             }
+        }
+        if fresh.is_empty() && place.certificates().all(|(_, c)| c.is_ca) {
+            findings.extend(place.asides().cloned());
         }
         (fresh, findings)
     }

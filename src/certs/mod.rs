@@ -8,6 +8,7 @@ mod chain;
 mod date;
 mod files;
 mod finding;
+mod foreign;
 mod issue;
 mod lint;
 mod load;

@@ -198,6 +198,29 @@ fn binary_files_under_their_own_names() {
     }
 }
 
+/// Some programs write them beside the PEM files, which are what is served.
+#[test]
+fn binary_files_beside_what_is_served_are_no_mistake() {
+    let desk = Desk::with(rsa());
+    desk.sh("openssl pkcs12 -export -passout pass:secret -in m.crt -inkey m.key -out m.pfx;
+             openssl x509 -in m.crt -outform der -out m.der");
+    desk.is_served("pfx and der");
+}
+
+/// A pool of nothing but binary files helps nobody.
+#[test]
+fn a_binary_intermediate_is_named() {
+    let (desk, pool) = (Desk::with(ecdsa()), Folder::new());
+    desk.sh(&format!(
+        "openssl x509 -in ca.crt -outform der -out {}/ca.der; rm ca.crt",
+        pool.0.display()
+    ));
+    let sources = Sources { intermediates: vec![pool.0.clone()], ..desk.folder.sources() };
+    let store = trusting(&anchors(&[&desk.ca.root_pem]), &sources, None);
+    assert_eq!(codes(&store), ["V006", "V007"], "{:?}", said(&store.findings));
+    assert!(store.findings[0].file.ends_with("ca.der"), "{:?}", said(&store.findings));
+}
+
 /// SSH has keys of its own, and its public ones are called so, too.
 #[test]
 fn a_key_for_ssh_is_no_key() {
