@@ -131,9 +131,11 @@ impl Parsed {
         }
     }
 
-    /// Whether it names itself as its issuer.
-    pub(super) fn is_self_issued(&self) -> bool {
+    /// Whether it is its own issuer. Having its issuer's name is not enough: an authority that changes
+    /// its key signs the new one with the old one (RFC 5280 §3.2, self-issued certificates).
+    pub(super) fn is_self_signed(&self) -> bool {
         self.subject.0 == self.issuer.0
+            && self.key_ids_agree(self).unwrap_or_else(|| self.signed(self))
     }
 
     /// Whether it is valid at this time, in seconds since 1970.
