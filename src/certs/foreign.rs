@@ -97,9 +97,7 @@ fn der(file: &str, octets: &[u8]) -> (Code, String) {
             (Code::NotPem, "it is PKCS #7 in DER, not PEM", "pkcs7 -inform der -print_certs")
         }
         // EncryptedPrivateKeyInfo: an algorithm, which begins with its identifier.
-        [0x30, rest @ ..] if matches!(rest, [0x00..=0x7f, 0x06, ..]) => {
-            (Code::KeyEncrypted, ENCRYPTED, "pkey -inform der")
-        }
+        [0x30, 0x00..=0x7f, 0x06, ..] => (Code::KeyEncrypted, ENCRYPTED, "pkey -inform der"),
         _ => (Code::NotPem, "it is binary (DER), not PEM", "x509 -inform der"),
     };
     (code, format!("{what}: openssl {command} -in {file} -out {file}.pem"))

@@ -2,11 +2,12 @@
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
+    asn1_rs::Tag,
     error::X509Error,
     extensions::{GeneralName, ParsedExtension},
     prelude::{FromDer, X509Certificate},
     public_key::PublicKey,
-    x509::SubjectPublicKeyInfo,
+    x509::{SubjectPublicKeyInfo, X509Name},
 };
 
 /// A certificate, read.
@@ -58,8 +59,8 @@ impl Parsed {
             names: names.usable,
             others: names.others,
             has_san: names.has_san,
-            subject: (cert.subject().as_raw().to_vec(), cert.subject().to_string()),
-            issuer: (cert.issuer().as_raw().to_vec(), cert.issuer().to_string()),
+            subject: distinguished(cert.subject()),
+            issuer: distinguished(cert.issuer()),
             subject_key_id: None,
             authority_key_id: None,
             spki: cert.public_key().raw.to_vec(),
@@ -86,7 +87,7 @@ impl Parsed {
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     parsed.ca_issuers = access.iter().find_map(|a| match &a.access_location {
                         GeneralName::URI(uri) if a.access_method.to_id_string() == CA_ISSUERS => {
-                            Some((*uri).to_owned())
+                            Some(printable(uri.chars()))
                         }
                         _ => None,
                     });
@@ -124,7 +125,13 @@ impl Parsed {
         else {
             return false;
         };
-        // An algorithm that is not known here may well be known to clients: name and key id decide.
+        // An algorithm that is not known here may well be known to clients: name and key id decide. The
+        // same goes for keys that are refused here for being short, which `lint` says.
+        if let Ok(PublicKey::RSA(rsa)) = key.parsed()
+            && rsa.key_size() < SHORTEST_RSA
+        {
+            return true;
+        }
         match cert.verify_signature(Some(&key)) {
             Ok(()) | Err(X509Error::SignatureUnsupportedAlgorithm) => true,
             Err(_) => false,
@@ -143,6 +150,10 @@ impl Parsed {
         (self.not_before..=self.not_after).contains(&now)
     }
 }
+
+/// The shortest RSA key that clients accept, in bits: the CA/Browser Forum's Baseline Requirements
+/// §6.1.5. Our library verifies with no shorter one.
+pub(super) const SHORTEST_RSA: usize = 2048;
 
 /// id-ad-caIssuers
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
@@ -176,15 +187,43 @@ impl Names {
         match name {
             GeneralName::DNSName(name) => match dns_name(name) {
                 Some(name) => self.usable.push(name),
-                // Escaped: what is in there was written by somebody else.
-                None => self.others.push(format!("DNS:{}", name.escape_default())),
+                None => self.others.push(format!("DNS:{}", printable(name.chars()))),
             },
+            // In no known encoding, so most likely in Latin-1.
+            GeneralName::Invalid(Tag(2), octets) => {
+                let chars = octets.iter().map(|&octet| char::from(octet));
+                self.others.push(format!("DNS:{}", printable(chars)));
+            }
             GeneralName::IPAddress(octets) => self.others.push(address(octets)),
             // Mail addresses and the like are not for us.
             GeneralName::RFC822Name(_) | GeneralName::URI(_) | GeneralName::OtherName(..) => {}
             other => self.others.push(format!("{other:?}").escape_default().to_string()),
         }
     }
+}
+
+/// As DER and as text.
+fn distinguished(name: &X509Name<'_>) -> (Vec<u8>, String) {
+    (name.as_raw().to_vec(), printable(name.to_string().chars()))
+}
+
+/// What somebody else has written, so that it can be shown in a line of a log: nothing in it ends the
+/// line, moves the cursor or turns the direction of writing.
+fn printable(chars: impl IntoIterator<Item = char>) -> String {
+    let mut text = String::new();
+    for c in chars {
+        match c {
+            '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
+                text.extend(c.escape_unicode());
+            }
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 fn address(octets: &[u8]) -> String {
