@@ -16,7 +16,7 @@ fn a_name_goes_before_an_address_and_an_address_before_the_default() {
     .enumerate()
     {
         let leaf = ca.leaf(names, ecdsa());
-        folder.write(&format!("{n}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
+        folder.write(&format!("{n}/all.pem"), format!("{}{}", leaf.cert, leaf.key));
     }
     let wishes = Wishes {
         hostname: "mx.example.com".into(),
@@ -49,7 +49,7 @@ fn the_default_follows_the_hostname() {
     let (ca, folder) = (Authority::new(), Folder::new());
     for name in ["a.example", "b.example"] {
         let leaf = ca.leaf(&[name], ecdsa());
-        folder.write(&format!("{name}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
+        folder.write(&format!("{name}/all.pem"), format!("{}{}", leaf.cert, leaf.key));
     }
     let store = folder.load(None);
     let default = |hostname: &str| {
@@ -69,8 +69,8 @@ fn ecdsa_and_rsa_live_under_one_name() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let rsa = ca.leaf(&["m.example"], rsa());
     let ec = ca.leaf(&["m.example"], ecdsa());
-    folder.write("rsa.pem", &format!("{}{}", rsa.cert, rsa.key));
-    folder.write("ec.pem", &format!("{}{}", ec.cert, ec.key));
+    folder.write("rsa.pem", format!("{}{}", rsa.cert, rsa.key));
+    folder.write("ec.pem", format!("{}{}", ec.cert, ec.key));
     let set = set(&folder.load(None));
     let kind = |schemes: &[SignatureScheme]| {
         set.choose(Some("m.example"), ANYWHERE.parse().unwrap())
@@ -96,7 +96,7 @@ fn of_two_for_one_name_the_one_that_is_valid_longest_is_served_and_said() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let serve = |name: &str, from: i32, to: i32| {
         let Leaf { cert, key } = ca.issue(&Entity::leaf(&["m.example"]).valid(from, to));
-        folder.write(name, &format!("{cert}{key}"));
+        folder.write(name, format!("{cert}{key}"));
         ders(&[&cert])
     };
     serve("a.pem", 2024, 2990);
@@ -121,7 +121,7 @@ fn of_two_for_one_name_the_one_that_is_valid_longest_is_served_and_said() {
 fn a_wish_that_no_certificate_covers_is_named() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let leaf = ca.leaf(&["m.example"], ecdsa());
-    folder.write("all.pem", &format!("{}{}", leaf.cert, leaf.key));
+    folder.write("all.pem", format!("{}{}", leaf.cert, leaf.key));
     let wishes = Wishes {
         file: "/etc/v.yaml".into(),
         default: Some("x.example".into()),

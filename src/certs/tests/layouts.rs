@@ -247,7 +247,7 @@ fn a_single_file_finds_its_key_beside_it() {
     let (leaf, other) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
     let file = folder.write("a.crt", &leaf.cert);
     folder.write("a.key", &leaf.key);
-    folder.write("b.pem", &format!("{}{}", other.cert, other.key));
+    folder.write("b.pem", format!("{}{}", other.cert, other.key));
     folder.write("notes.txt", "-----BEGIN nothing");
     let pool = Folder::new();
     pool.write("ca.pem", &ca.issuer_pem);
@@ -267,7 +267,7 @@ fn a_single_file_finds_its_key_beside_it() {
 fn a_key_may_lie_in_another_folder() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let leaf = ca.leaf(&["m.example"], ecdsa());
-    let certificate = folder.write("certs/m.pem", &format!("{}{}", leaf.cert, ca.issuer_pem));
+    let certificate = folder.write("certs/m.pem", format!("{}{}", leaf.cert, ca.issuer_pem));
     let key = folder.write("private/m.key", &leaf.key);
     let store = load(&Sources { certificates: vec![certificate, key], ..Sources::default() }, None);
     assert_eq!(errors(&store), Vec::<String>::new());

@@ -25,9 +25,11 @@ use super::{
     Wish, Wishes, load::trusting, x509::Parsed,
 };
 
+mod any_octets;
 mod bad_input;
 mod chains;
 mod choice;
+mod cross_signed;
 mod forms;
 mod layouts;
 mod lint;

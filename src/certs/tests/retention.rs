@@ -30,13 +30,13 @@ fn a_broken_place_keeps_what_it_had() {
     ];
     for (why, break_it) in broken {
         let folder = Folder::new();
-        folder.write("m/fullchain.pem", &full(&old));
+        folder.write("m/fullchain.pem", full(&old));
         folder.write("m/privkey.pem", &old.key);
-        folder.write("o/all.pem", &together(&other));
+        folder.write("o/all.pem", together(&other));
         let before = folder.load(None);
         break_it(&folder.0.join("m"));
         let renewed = another.leaf(&["o.example"], ecdsa());
-        folder.write("o/all.pem", &together(&renewed));
+        folder.write("o/all.pem", together(&renewed));
 
         let after = folder.load(Some(&before));
         let said = errors(&after);
@@ -53,7 +53,7 @@ fn a_broken_place_keeps_what_it_had() {
         );
 
         // Mended, it is served.
-        folder.write("m/fullchain.pem", &full(&new));
+        folder.write("m/fullchain.pem", full(&new));
         folder.write("m/privkey.pem", &new.key);
         let mended = folder.load(Some(&after));
         assert_eq!(errors(&mended), Vec::<String>::new(), "{why}");
@@ -70,8 +70,8 @@ fn a_broken_place_keeps_what_it_had() {
 fn an_unreadable_place_keeps_its_authorities_for_the_others() {
     let (ca, folder) = (Authority::new(), Folder::new());
     let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
-    folder.write("a/all.pem", &format!("{}{}{}", a.cert, a.key, ca.issuer_pem));
-    folder.write("b/all.pem", &format!("{}{}", b.cert, b.key));
+    folder.write("a/all.pem", format!("{}{}{}", a.cert, a.key, ca.issuer_pem));
+    folder.write("b/all.pem", format!("{}{}", b.cert, b.key));
     let before = folder.load(None);
     folder.write("a/all.pem", "");
     let after = folder.load(Some(&before));
@@ -86,7 +86,7 @@ fn a_removed_place_is_forgotten() {
     let (ca, folder) = (Authority::new(), Folder::new());
     for name in ["a.example", "b.example"] {
         let leaf = ca.leaf(&[name], ecdsa());
-        folder.write(&format!("{name}/all.pem"), &format!("{}{}", leaf.cert, leaf.key));
+        folder.write(&format!("{name}/all.pem"), format!("{}{}", leaf.cert, leaf.key));
     }
     let before = folder.load(None);
     fs::remove_dir_all(folder.0.join("b.example")).unwrap();
