@@ -10,7 +10,9 @@ mod common;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
+mod a_cross_signed_root_works_with_both_anchors;
 mod a_handshake_ends_in_time;
+mod a_new_intermediate_is_asked_for_by_name;
 mod a_reload_changes_all_or_nothing;
 mod a_session_is_resumed_where_it_may_be;
 mod a_slow_peer_costs_no_memory;
@@ -19,6 +21,7 @@ mod it_goes_politely_and_comes_back;
 mod limits_hold;
 mod no_secret_is_logged;
 mod nothing_from_before_tls_survives;
+mod one_bad_certificate_takes_nobody_down;
 mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
 mod starttls_is_granted_by_the_book;
