@@ -35,7 +35,8 @@ const NEIGHBOUR: &str = "neighbour.example.org";
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(format!("/dev/shm/vestibule-fuzz-{}", std::process::id()));
+        let folder = std::env::var_os("VESTIBULE_FUZZ").expect("tests/fuzz/run sets it");
+        let folder = PathBuf::from(folder);
         fs::create_dir_all(folder.join("neighbour")).expect("a folder in memory");
         let issued = authority_and_leaf("Fuzz", &[NEIGHBOUR]).expect("a certificate");
         let all = format!("{}{}", issued.certificate, issued.key);
