@@ -121,7 +121,7 @@ fn list(source: &Path) -> std::io::Result<Vec<PathBuf>> {
 /// there would wonder.
 fn check_authority(file: &Path, der: &CertificateDer<'static>) -> Result<(), Finding> {
     let parsed = Parsed::new(der).map_err(|why| Finding::new(Code::Damaged, file, why))?;
-    if parsed.is_ca || parsed.is_self_issued() {
+    if parsed.is_ca || parsed.is_self_signed() {
         return Ok(());
     }
     let text = format!(

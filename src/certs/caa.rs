@@ -41,7 +41,7 @@ pub fn issuer(leaf: &CertificateDer<'_>) -> Issuer {
     let Ok(leaf) = Parsed::new(&leaf.clone().into_owned()) else {
         return Issuer::Unknown("(cannot be read)".to_owned());
     };
-    if leaf.is_self_issued() {
+    if leaf.is_self_signed() {
         return Issuer::Itself;
     }
     let organization = leaf.issuer_organization.unwrap_or_default();

@@ -54,7 +54,9 @@ impl Pool {
             .iter()
             .all(|c| c.key_ids_agree(certificate) == Some(true) && c.spki == issuers[0].spki);
         if !is_certain {
-            issuers.retain(|c| c.signed(certificate));
+            // Many of them may be one authority's.
+            let mut signers: HashMap<&[u8], bool> = HashMap::new();
+            issuers.retain(|c| *signers.entry(&c.spki).or_insert_with(|| c.signed(certificate)));
         }
         issuers
     }
@@ -88,7 +90,7 @@ pub(super) enum End {
 impl Chain {
     /// The best chain from this leaf.
     pub(super) fn build(leaf: &Arc<Parsed>, pool: &Pool, anchors: &Anchors, now: i64) -> Self {
-        if leaf.is_self_issued() && leaf.key_ids_agree(leaf) != Some(false) {
+        if leaf.is_self_signed() {
             return Self { issuers: Vec::new(), end: End::SelfSigned };
         }
         let mut search = Search { pool, anchors, now, steps: 0, best: None };
@@ -141,7 +143,7 @@ impl<'a> Search<'a> {
             is_end = false;
         }
         for issuer in self.pool.issuers_of(last) {
-            if issuer.is_self_issued() {
+            if issuer.is_self_signed() {
                 let end = if self.anchors.has(issuer) { End::Trusted } else { End::Private };
                 self.offer(path, end);
                 is_end = false;
@@ -188,7 +190,7 @@ impl<'a> Search<'a> {
             _ => false,
         };
         let crosses = self.pool.issuers_of(last).into_iter().filter(|cross| {
-            !cross.is_self_issued()
+            !cross.is_self_signed()
                 && cross.is_valid_at(self.now)
                 && path.len() < LONGEST
                 && path.iter().all(|p| p.der != cross.der)

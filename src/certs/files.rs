@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use memchr::memmem;
 use rustix::fs::OFlags;
 use rustls::{
     crypto::aws_lc_rs::sign::any_supported_type,
@@ -18,7 +19,10 @@ use rustls::{
     sign::SigningKey,
 };
 
-use super::{Code, Finding, now, pem, x509::Parsed};
+use super::{
+    Code, Finding, Severity, foreign, now, pem,
+    x509::{Parsed, SHORTEST_RSA},
+};
 
 /// The largest file that is looked into: thousands of certificates fit.
 const LARGEST: u64 = 16 << 20;
@@ -60,6 +64,8 @@ pub(super) struct Contents {
     pub keys: Vec<Arc<Key>>,
     /// Why it holds nothing.
     pub finding: Option<Box<Finding>>,
+    /// The same, of a file that is no mistake where others hold what is served.
+    pub aside: Option<Box<Finding>>,
 }
 
 /// A file, as it was when it was looked at.
@@ -267,21 +273,50 @@ fn contents(
     known: &Known,
     before: &Contents,
 ) -> Result<Contents, Finding> {
-    let Some(content) = pem::parse(path, octets)? else { return Ok(Contents::default()) };
+    let Some(content) = pem::parse(path, octets)? else {
+        let aside = foreign::aside(path, octets).map(Box::new);
+        return Ok(Contents { aside, ..Contents::default() });
+    };
     let damaged = |why| Finding::new(Code::Damaged, path, why);
     let certificates =
         content.certificates.iter().map(|der| known.parsed(der, before).map_err(damaged));
-    let keys = content.keys.iter().map(|der| key(der).map(Arc::new).map_err(damaged));
+    let keys = content.keys.iter().map(|der| key(path, der).map(Arc::new));
     Ok(Contents {
         certificates: certificates.collect::<Result<_, _>>()?,
         keys: keys.collect::<Result<_, _>>()?,
         finding: None,
+        aside: None,
     })
 }
 
-fn key(der: &PrivateKeyDer<'static>) -> Result<Key, String> {
-    let signing =
-        any_supported_type(der).map_err(|e| format!("the private key cannot be used: {e}"))?;
-    let spki = signing.public_key().ok_or("the private key does not tell its public key")?;
+/// Understands a key.
+fn key(path: &Path, der: &PrivateKeyDer<'static>) -> Result<Key, Finding> {
+    let damaged = |why: String| Finding::new(Code::Damaged, path, why);
+    let signing = any_supported_type(der).map_err(|e| match rsa_bits(der.secret_der()) {
+        Some(bits) if bits < SHORTEST_RSA => Finding {
+            severity: Severity::Error,
+            ..Finding::new(
+                Code::WeakKey,
+                path,
+                format!("the RSA key has {bits} bits: it cannot be used, and clients want {SHORTEST_RSA}"),
+            )
+        },
+        _ => damaged(format!("the private key cannot be used: {e}")),
+    })?;
+    let spki = signing
+        .public_key()
+        .ok_or_else(|| damaged("the private key does not tell its public key".to_owned()))?;
     Ok(Key { spki: spki.as_ref().into(), signing })
+}
+
+/// The length of an RSA key in bits: of the first INTEGER behind its version, 0 (RFC 8017 §A.1.2).
+fn rsa_bits(der: &[u8]) -> Option<usize> {
+    let at = memmem::find(der, b"\x02\x01\x00\x02")? + 4;
+    let octets = match *der.get(at..)? {
+        [0x81, length, ..] => usize::from(length),
+        [0x82, high, low, ..] => usize::from(u16::from_be_bytes([high, low])),
+        _ => return None,
+    };
+    // In front is a zero, for the sign.
+    Some(octets.saturating_sub(1) * 8)
 }

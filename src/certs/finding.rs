@@ -156,7 +156,10 @@ impl Policy {
 
     /// The finding as this policy sees it; `None`: it is not worth a word.
     pub(super) fn judge(&self, mut finding: Finding) -> Option<Finding> {
-        finding.severity = self.severity(finding.code)?;
+        // What cannot be used at all is not made usable by a wish.
+        if finding.severity <= finding.code.severity() {
+            finding.severity = self.severity(finding.code)?;
+        }
         Some(finding)
     }
 

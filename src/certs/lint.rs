@@ -13,14 +13,11 @@ use super::{
     chain::{Chain, End},
     date::{DAY, date},
     files::File,
-    x509::Parsed,
+    x509::{Parsed, SHORTEST_RSA},
 };
 
 /// So many days before its end, a certificate should have been renewed.
 const SOON: i64 = 14 * DAY;
-
-/// The shortest RSA key that clients accept: the CA/Browser Forum's Baseline Requirements §6.1.5.
-const SHORTEST_RSA: usize = 2048;
 
 /// All that is to be said of a certificate with this key file and this chain.
 pub(super) fn lint(
@@ -47,12 +44,16 @@ pub(super) fn lint(
             format!("everybody on this machine can read the key: chmod 640 {}", key.path.display());
         findings.push(Finding::new(Code::KeyExposed, &*key.path, text));
     }
-    if let Some(bits) = leaf.key.rsa_bits().filter(|bits| *bits < SHORTEST_RSA) {
-        let text = format!("its RSA key has {bits} bits, and clients want {SHORTEST_RSA}");
-        findings.push(at(Code::WeakKey, text));
+    let sent = || std::iter::once(leaf).chain(chain.issuers.iter().map(AsRef::as_ref));
+    for certificate in sent() {
+        if let Some(bits) = certificate.key.rsa_bits().filter(|bits| *bits < SHORTEST_RSA) {
+            let name = &certificate.subject.1;
+            let text =
+                format!("the RSA key of {name} has {bits} bits, and clients want {SHORTEST_RSA}");
+            findings.push(at(Code::WeakKey, text));
+        }
     }
-    let signed = std::iter::once(leaf).chain(chain.issuers.iter().map(AsRef::as_ref));
-    for certificate in signed.filter(|c| c.has_weak_hash && chain.end != End::SelfSigned) {
+    for certificate in sent().filter(|c| c.has_weak_hash && chain.end != End::SelfSigned) {
         let text =
             format!("{} is signed with SHA-1 or MD5, which clients refuse", certificate.subject.1);
         findings.push(at(Code::Sha1, text));
@@ -129,7 +130,7 @@ fn unusable(name: &str) -> String {
             "clients do not ask for addresses by SNI: certificate_by_address binds it to one"
         }
         None => "which no client asks for",
-        Some(dns) if dns.contains("\\u") => {
+        Some(dns) if !dns.is_ascii() => {
             "which is not ASCII: in certificates, such names are written as xn--… (RFC 5890)"
         }
         Some(dns) if dns.len() > 253 => "which is longer than a name can be (RFC 1035 §2.3.4)",

@@ -58,6 +58,11 @@ const PROVEN_AT_ONCE: usize = 1000;
 /// a certificate and its key are two files, and we may look between the two writes.
 #[must_use]
 pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
+    trusting(&Anchors::system(), sources, previous)
+}
+
+/// The same, where these authorities are the trusted ones.
+pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&Store>) -> Store {
     let nothing = Store::default();
     let previous = previous.unwrap_or(&nothing);
     let known = Known::of(previous.pool.iter());
@@ -67,11 +72,10 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     let remembered = previous.of_unreadable(&places);
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
-    let anchors = Anchors::system();
     let matcher = Matcher {
         keys: places.iter().flat_map(|p| p.keys()).map(|(f, k)| (&*k.spki, (f, k))).collect(),
         pool: &pool,
-        anchors: &anchors,
+        anchors,
         previous: previous.by_leaf(),
         reach: Reach::default(),
         dane: &sources.dane,
@@ -80,7 +84,12 @@ pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
     let fresh = parallel::map(&places, |place| matcher.certificates(place));
 
     let mut store = Store { policy: sources.policy.clone(), ..Store::default() };
-    helpers.iter().for_each(|place| store.say(place.findings().cloned()));
+    for place in &helpers {
+        store.say(place.findings().cloned());
+        if place.certificates().next().is_none() {
+            store.say(place.asides().cloned());
+        }
+    }
     let old = previous.by_place();
     for (place, (fresh, findings)) in places.iter().zip(fresh) {
         let old = old.get(place.path.as_os_str()).map_or(&[][..], Vec::as_slice);
@@ -297,6 +306,9 @@ impl Matcher<'_> {
                 None if leaf.is_ca || !place.is_readable() => {}
                 None => findings.push(no_key(file, leaf, place)),
             }
+        }
+        if fresh.is_empty() && place.certificates().all(|(_, c)| c.is_ca) {
+            findings.extend(place.asides().cloned());
         }
         (fresh, findings)
     }

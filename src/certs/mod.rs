@@ -13,6 +13,7 @@ mod described;
 mod digest;
 mod files;
 mod finding;
+mod foreign;
 pub mod import;
 pub mod issue;
 mod judge;

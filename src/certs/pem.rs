@@ -7,7 +7,7 @@ use memchr::memmem;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 
-use super::{Code, Finding};
+use super::{Code, Finding, foreign};
 
 /// More blocks than any file of ours has: the bundles of all public authorities have 150.
 const MOST_BLOCKS: usize = 4096;
@@ -31,9 +31,9 @@ pub(super) fn is_promised(path: &Path) -> bool {
 /// Understands a file's octets. `Ok(None)`: it is no PEM, and its name does not say that it is.
 pub(super) fn parse(path: &Path, octets: &[u8]) -> Result<Option<Content>, Finding> {
     if memmem::find(octets, b"-----BEGIN ").is_none() {
-        return if is_promised(path) { Err(not_pem(path, octets)) } else { Ok(None) };
+        return if is_promised(path) { Err(foreign::not_pem(path, octets)) } else { Ok(None) };
     }
-    if let Some(finding) = stranger(path, octets) {
+    if let Some(finding) = foreign::block(path, octets) {
         return Err(finding);
     }
     let mended = mended(octets);
@@ -102,60 +102,6 @@ fn mended(octets: &[u8]) -> Cow<'_, [u8]> {
     }
     mended.extend_from_slice(&octets[from..]);
     Cow::Owned(mended)
-}
-
-/// Blocks that hold what we want in a form that we cannot use, and the command that helps.
-fn stranger(path: &Path, octets: &[u8]) -> Option<Finding> {
-    let has = |what: &str| memmem::find(octets, what.as_bytes()).is_some();
-    let file = path.display();
-    let (code, text) = if has("Proc-Type: 4,ENCRYPTED") || has("-----BEGIN ENCRYPTED PRIVATE KEY") {
-        // RFC 1421 headers, or PKCS #8's own way.
-        let text = format!(
-            "the key is encrypted, and nobody is there to type its passphrase: openssl pkey -in {file} -out {file}.plain"
-        );
-        (Code::KeyEncrypted, text)
-    } else if has("-----BEGIN TRUSTED CERTIFICATE") {
-        let text = format!(
-            "it holds a certificate in OpenSSL's own form: openssl x509 -in {file} -out {file}.pem"
-        );
-        (Code::NotPem, text)
-    } else if has("-----BEGIN PKCS7") {
-        let text = format!(
-            "it holds its certificates as PKCS #7: openssl pkcs7 -print_certs -in {file} -out {file}.pem"
-        );
-        (Code::NotPem, text)
-    } else if has("-----BEGIN OPENSSH PRIVATE KEY") {
-        (Code::NotPem, "it holds a key for SSH, which certificates are not made for".to_owned())
-    } else {
-        return None;
-    };
-    Some(Finding::new(code, path, text))
-}
-
-fn not_pem(path: &Path, octets: &[u8]) -> Finding {
-    let file = path.display();
-    let text = match octets {
-        [] => "it is empty".to_owned(),
-        // An ASN.1 SEQUENCE: DER. PKCS #12 begins with a version 3 inside, PKCS #8 with 0 or 1.
-        [0x30, 0x82, _, _, 0x02, 0x01, 0x03, ..] | [0x30, 0x80, 0x02, 0x01, 0x03, ..] => format!(
-            "it is PKCS #12 (PFX), not PEM: openssl pkcs12 -nodes -in {file} -out {file}.pem"
-        ),
-        [0x30, 0x82, _, _, 0x02, 0x01, 0x00 | 0x01, ..]
-        | [0x30, 0x81, _, 0x02, 0x01, 0x00 | 0x01, ..]
-        | [0x30, _, 0x02, 0x01, 0x00 | 0x01, ..] => {
-            format!(
-                "it is a key in DER, not PEM: openssl pkey -inform der -in {file} -out {file}.pem"
-            )
-        }
-        [0x30, ..] => format!(
-            "it is binary (DER), not PEM: openssl x509 -inform der -in {file} -out {file}.pem"
-        ),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            format!("it is UTF-16, not PEM: iconv -f utf-16 -t utf-8 {file} >{file}.pem")
-        }
-        _ => "it holds no PEM block (-----BEGIN …)".to_owned(),
-    };
-    Finding::new(Code::NotPem, path, text)
 }
 
 fn describe(error: &rustls_pemfile::Error) -> String {

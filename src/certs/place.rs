@@ -42,6 +42,12 @@ impl Place {
         self.finding.iter().chain(files.filter_map(|f| f.contents.finding.as_deref()))
     }
 
+    /// What is wrong with it if nothing else in it can be served: binary files.
+    pub(super) fn asides(&self) -> impl Iterator<Item = &Finding> {
+        let files = self.files.iter().filter(|f| self.is_served(f));
+        files.filter_map(|f| f.contents.aside.as_deref())
+    }
+
     /// Whether all that it should have could be read.
     pub(super) fn is_readable(&self) -> bool {
         self.findings().next().is_none()

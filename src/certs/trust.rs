@@ -42,7 +42,7 @@ impl Anchors {
         let (mut roots, mut others) = (0, 0);
         for der in files::read(file)?.ok_or_else(no_pem)?.certificates {
             let authority = Parsed::new(&der).map_err(|e| Finding::new(Code::Damaged, file, e))?;
-            if authority.is_self_issued() {
+            if authority.is_self_signed() {
                 self.add(&authority);
                 roots += 1;
             } else {

@@ -30,10 +30,13 @@ impl Kind {
     }
 }
 
+/// Who issues certificates: its own, and its key.
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
+
 /// A root, and an intermediate that issues the leafs.
 pub struct Ca {
-    pub root: CertifiedIssuer<'static, KeyPair>,
-    pub intermediate: CertifiedIssuer<'static, KeyPair>,
+    pub root: Authority,
+    pub intermediate: Authority,
 }
 
 /// A leaf with all that belongs to it, each part as PEM.
@@ -70,7 +73,25 @@ fn named(cn: &str) -> DistinguishedName {
     name
 }
 
-fn authority(cn: &str) -> CertificateParams {
+/// A leaf for these names, whose parameters the test may change.
+pub fn issue(
+    issuer: &Authority,
+    names: &[&str],
+    kind: Kind,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Leaf {
+    let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+    let mut params = CertificateParams::new(names.clone()).expect("names");
+    params.distinguished_name = named(names.first().map_or("leaf", String::as_str));
+    params.use_authority_key_identifier_extension = true;
+    change(&mut params);
+    let key = kind.key();
+    let cert = params.signed_by(&key, issuer).expect("a leaf");
+    Leaf { cert: cert.pem(), key: key.serialize_pem(), chain: issuer.pem() }
+}
+
+/// What makes an authority of this name.
+pub fn authority(cn: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = named(cn);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -105,14 +126,13 @@ impl Ca {
         kind: Kind,
         change: impl FnOnce(&mut CertificateParams),
     ) -> Leaf {
-        let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
-        let mut params = CertificateParams::new(names.clone()).expect("names");
-        params.distinguished_name = named(names.first().map_or("leaf", String::as_str));
-        params.use_authority_key_identifier_extension = true;
-        change(&mut params);
-        let key = kind.key();
-        let cert = params.signed_by(&key, &self.intermediate).expect("a leaf");
-        Leaf { cert: cert.pem(), key: key.serialize_pem(), chain: self.intermediate.pem() }
+        issue(&self.intermediate, names, kind, change)
+    }
+
+    /// Another intermediate of the same root.
+    pub fn another(&self, cn: &str) -> Authority {
+        CertifiedIssuer::signed_by(authority(cn), Kind::Ecdsa.key(), &self.root)
+            .expect("an intermediate")
     }
 
     /// A client's certificate with this serial number.

@@ -84,7 +84,7 @@ fn rooms() -> Vec<(String, String, String)> {
     };
     let is_test = |name: &str| {
         ["/tests.rs", "/transcript.rs"].iter().any(|t| name.ends_with(t))
-            || name.contains("/properties/")
+            || ["/properties/", "/tests/"].iter().any(|folder| name.contains(folder))
     };
     let is_room = |(room, name, _): &(String, String, String)| {
         room != "lib" && room != "main" && !is_test(name)

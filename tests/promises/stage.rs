@@ -2,7 +2,8 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use rustls::{ClientConnection, StreamOwned};
@@ -110,4 +111,23 @@ pub(crate) fn call(to: SocketAddr, source: Ipv4Addr) -> Peer<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_nodelay(true).unwrap();
     Peer(stream)
+}
+
+/// What OpenSSL's client says, which trusts the authorities in this file alone: `Ok` if it could verify
+/// what it was shown, for [`NAME`].
+pub(crate) fn s_client(to: SocketAddr, roots: &Path, more: &[&str]) -> Result<String, String> {
+    let patience = PATIENCE.as_secs().to_string();
+    let output = Command::new("timeout")
+        .args([&patience, "openssl", "s_client", "-connect", &to.to_string()])
+        .args(["-servername", NAME, "-verify_hostname", NAME, "-verify_return_error"])
+        .args(["-no-CApath", "-no-CAstore", "-CAfile"])
+        .arg(roots)
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let is_fine = output.status.success() && said.contains("Verify return code: 0 (ok)");
+    if is_fine { Ok(said) } else { Err(said) }
 }

@@ -38,7 +38,7 @@ fn renew(content: &Content, days: u32) -> Result<String, IssueError> {
         ));
     };
     let old = Parsed::new(certificate).map_err(IssueError::from)?;
-    if !old.is_self_issued() || !old.signed(&old) {
+    if !old.is_self_signed() || !old.signed(&old) {
         return refuse(format!(
             "the certificate was issued by {}, and only they can renew it: ask for a new one with `vestibule csr --use-key`",
             old.issuer.1

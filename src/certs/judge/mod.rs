@@ -211,13 +211,13 @@ fn role(n: usize, certificate: &Parsed, sent: &Sent<'_>, way: &Way) -> Role {
         0 => Role::Leaf,
         _ if way.path.contains(&n) => Role::Intermediate,
         _ if !way.reached.contains(&n) => Role::Unrelated,
-        _ if certificate.is_self_issued() => Role::Root,
+        _ if certificate.is_self_signed() => Role::Root,
         _ => Role::Alternative,
     }
 }
 
 fn signer(n: usize, certificate: &Parsed, sent: &Sent<'_>) -> Signer {
-    if certificate.is_self_issued() {
+    if certificate.is_self_signed() {
         return match certificate.signature_by(certificate) {
             Signature::Wrong => Signer::Wrong,
             _ => Signer::Itself,

@@ -88,7 +88,7 @@ impl Sent<'_> {
                 }
             }
         }
-        if leaf.is_self_issued() {
+        if leaf.is_self_signed() {
             let issuer = leaf.issuer.1.clone();
             return match leaf.signature_by(leaf) {
                 Signature::Wrong => (vec![0], End::Broken { issuer, position: Some(0) }),
@@ -100,7 +100,7 @@ impl Sent<'_> {
 
     fn untrusted(&self, paths: Vec<Vec<usize>>) -> (Vec<usize>, End) {
         let is_root = |path: &&Vec<usize>| {
-            path.last().and_then(|&n| self.at(n)).is_some_and(Parsed::is_self_issued)
+            path.last().and_then(|&n| self.at(n)).is_some_and(Parsed::is_self_signed)
         };
         if let Some(whole) = paths.iter().find(is_root) {
             let (root, path) =

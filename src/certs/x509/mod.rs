@@ -71,8 +71,8 @@ impl Parsed {
             names: names.usable,
             others: names.others,
             has_san: names.has_san,
-            subject: (cert.subject().as_raw().to_vec(), shown(&cert.subject().to_string())),
-            issuer: (cert.issuer().as_raw().to_vec(), shown(&cert.issuer().to_string())),
+            subject: distinguished(cert.subject()),
+            issuer: distinguished(cert.issuer()),
             issuer_organization: cert
                 .issuer()
                 .iter_organization()
@@ -102,7 +102,7 @@ impl Parsed {
                 ParsedExtension::AuthorityInfoAccess(access) => {
                     parsed.ca_issuers = access.iter().find_map(|a| match &a.access_location {
                         GeneralName::URI(uri) if a.access_method.to_id_string() == CA_ISSUERS => {
-                            Some(shown(uri))
+                            Some(printable(uri.chars()))
                         }
                         _ => None,
                     });
@@ -153,16 +153,18 @@ impl Parsed {
         match cert.verify_signature(Some(&key)) {
             Ok(()) => Signature::Right,
             Err(X509Error::SignatureUnsupportedAlgorithm) => Signature::Untold,
-            Err(_) if KeyType::of(&key).rsa_bits().is_some_and(|bits| bits < 2048) => {
+            Err(_) if KeyType::of(&key).rsa_bits().is_some_and(|bits| bits < SHORTEST_RSA) => {
                 Signature::Untold
             }
             Err(_) => Signature::Wrong,
         }
     }
 
-    /// Whether it names itself as its issuer.
-    pub(super) fn is_self_issued(&self) -> bool {
+    /// Whether it is its own issuer. Having its issuer's name is not enough: an authority that changes
+    /// its key signs the new one with the old one (RFC 5280 §3.2, self-issued certificates).
+    pub(super) fn is_self_signed(&self) -> bool {
         self.subject.0 == self.issuer.0
+            && self.key_ids_agree(self).unwrap_or_else(|| self.signed(self))
     }
 
     /// Whether it is valid at this time, in seconds since 1970.
@@ -180,10 +182,9 @@ pub(super) fn common_names(der: &[u8]) -> (Option<String>, Option<String>) {
     (common_name(cert.subject()), common_name(cert.issuer()))
 }
 
-/// What stands in certificates is anybody's words: it brings no lines or escapes of its own.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
+/// The shortest RSA key that clients accept, in bits: the CA/Browser Forum's Baseline Requirements
+/// §6.1.5. Our library verifies with no shorter one.
+pub(super) const SHORTEST_RSA: usize = 2048;
 
 /// id-ad-caIssuers
 const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
@@ -197,3 +198,27 @@ const WEAK_HASH: [&str; 5] = [
     "1.2.840.10040.4.3",
 ];
 const ECDSA_WITH_SHA1: &str = "1.2.840.10045.4.1";
+
+/// As DER and as text.
+fn distinguished(name: &X509Name<'_>) -> (Vec<u8>, String) {
+    (name.as_raw().to_vec(), printable(name.to_string().chars()))
+}
+
+/// What somebody else has written, so that it can be shown in a line of a log: nothing in it ends the
+/// line, moves the cursor or turns the direction of writing.
+fn printable(chars: impl IntoIterator<Item = char>) -> String {
+    let mut text = String::new();
+    for c in chars {
+        match c {
+            '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
+                text.extend(c.escape_unicode());
+            }
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
+}

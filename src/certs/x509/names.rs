@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
+use x509_parser::{asn1_rs::Tag, extensions::GeneralName, prelude::X509Certificate};
+
+use super::printable;
 
 /// What a certificate says of itself.
 pub(super) struct Names {
@@ -32,9 +34,13 @@ impl Names {
         match name {
             GeneralName::DNSName(name) => match dns_name(name) {
                 Some(name) => self.usable.push(name),
-                // Escaped: what is in there was written by somebody else.
-                None => self.others.push(format!("DNS:{}", name.escape_default())),
+                None => self.others.push(format!("DNS:{}", printable(name.chars()))),
             },
+            // In no known encoding, so most likely in Latin-1.
+            GeneralName::Invalid(Tag(2), octets) => {
+                let chars = octets.iter().map(|&octet| char::from(octet));
+                self.others.push(format!("DNS:{}", printable(chars)));
+            }
             GeneralName::IPAddress(octets) => self.others.push(match address(octets) {
                 Some(address) => format!("IP:{address}"),
                 None => format!("IP:{octets:02x?}"),
