@@ -19,6 +19,7 @@ use super::{
     backends::{Backends, key},
     background::quietly,
     changes::{Changes, told},
+    first_start,
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
@@ -244,7 +245,19 @@ impl Service {
                 "reloaded"
             );
         }
-        let status = if is_broken { "Some certificates cannot be used; see the log" } else { "" };
+        self.say_how_it_is();
+    }
+
+    /// Tells the service manager that clients can come, and what they find.
+    pub(super) fn say_how_it_is(&self) {
+        let findings = &self.store.findings;
+        let status = if findings.iter().any(|f| f.severity == Severity::Error) {
+            "Some certificates cannot be used; see the log"
+        } else if first_start::is_provided(&self.config, &self.store) {
+            "Serving a self-signed certificate, which no client trusts"
+        } else {
+            ""
+        };
         notify(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
