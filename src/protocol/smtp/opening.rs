@@ -269,4 +269,30 @@ mod tests {
             assert_eq!(out, b"", "{offer:?}");
         }
     }
+
+    /// Behind a security layer of SASL nobody could read along, and the backend believes XCLIENT.
+    #[test]
+    fn by_xclient_no_mechanism_with_a_layer_is_shown_or_begun() {
+        use crate::protocol::transcript::{After, Turn, session};
+        session(
+            || introducing(true, "").filter(),
+            &[
+                Turn::Client("EHLO me\r\n"),
+                Turn::ToBackend("EHLO me\r\n"),
+                Turn::Backend("250-mx\r\n250-AUTH GSSAPI PLAIN\r\n250 XCLIENT ADDR\r\n"),
+                Turn::ToClient("250-mx\r\n250 AUTH PLAIN\r\n"),
+                Turn::Client("AUTH gssapi YII=\r\nauth DIGEST-MD5\r\nAUTH PLAIN AA==\r\n"),
+                Turn::ToClient(
+                    "504 5.5.4 Unrecognized authentication type\r\n504 5.5.4 Unrecognized authentication type\r\n",
+                ),
+                Turn::ToBackend("AUTH PLAIN AA==\r\n"),
+            ],
+            After::Filtered,
+        );
+        session(
+            || opening(true, "").filter(),
+            &[Turn::Client("AUTH GSSAPI\r\n"), Turn::ToBackend("AUTH GSSAPI\r\n")],
+            After::Filtered,
+        );
+    }
 }
