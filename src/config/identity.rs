@@ -47,7 +47,10 @@ impl Identities {
             Protocol::Http | Protocol::Raw => Identity::None,
             _ => Identity::ProxyV2,
         };
-        self.named.get(&protocol).copied().or(self.for_all).unwrap_or(default)
+        // Who takes mail from users takes it in the same words as from servers.
+        let like = if protocol == Protocol::Submission { Protocol::Smtp } else { protocol };
+        let named = self.named.get(&protocol).or_else(|| self.named.get(&like));
+        named.copied().or(self.for_all).unwrap_or(default)
     }
 }
 

@@ -160,7 +160,7 @@ fn and_in_clear_no_tls() {
     Talk::Pop3.log_in(&mut inside);
     let [first, second] = &host.callers()[..] else { panic!("two callers") };
     let kinds = |h: &Header| h.tlvs.iter().map(|(kind, _)| *kind).collect::<Vec<_>>();
-    assert_eq!(kinds(first), [UNIQUE_ID]);
+    assert_eq!(kinds(first), [UNIQUE_ID, CRC32C]);
     assert_eq!(ssl(second).0, 0x01);
     assert_eq!(first.source, second.source);
 }

@@ -51,9 +51,7 @@ impl Identity {
         match self {
             Self::ProxyV1 => "proxy-v1",
             Self::ProxyV2 => "proxy-v2",
-            Self::Words => {
-                "{ smtp: xclient, submission: xclient, imap: imap-id, pop3: xclient, sieve: xclient }"
-            }
+            Self::Words => "{ smtp: xclient, imap: imap-id, pop3: xclient, sieve: xclient }",
         }
     }
 }

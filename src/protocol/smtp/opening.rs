@@ -13,7 +13,7 @@ use crate::protocol::{Dialogue, Next, Opened, Start, line::printable};
 #[derive(Debug)]
 pub struct Opening {
     start: Start,
-    introduction: Option<Introduction>,
+    introduction: Option<Box<Introduction>>,
     state: State,
     /// What this session's EHLO reply lists.
     listed: Vec<Vec<u8>>,
@@ -31,7 +31,7 @@ impl Opening {
     #[must_use]
     pub fn new(mut start: Start) -> Self {
         let introduction =
-            start.introduce.take().map(|facts| Introduction::new(*facts, &start.host));
+            start.introduce.take().map(|facts| Box::new(Introduction::new(*facts, &start.host)));
         Self { start, introduction, state: State::Greeting, listed: Vec::new() }
     }
 

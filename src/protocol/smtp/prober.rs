@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Prober {
     host: String,
-    introduction: Option<Introduction>,
+    introduction: Option<Box<Introduction>>,
     state: State,
     learned: Learned,
 }
@@ -31,7 +31,7 @@ impl Prober {
     /// A prober that says EHLO with this name. `introduce`: a client to speak of.
     #[must_use]
     pub fn new(host: &str, introduce: Option<Facts>) -> Self {
-        let introduction = introduce.map(|facts| Introduction::new(facts, host));
+        let introduction = introduce.map(|facts| Box::new(Introduction::new(facts, host)));
         let (host, learned) = (host.to_owned(), Learned::default());
         Self { host, introduction, state: State::Greeting, learned }
     }
