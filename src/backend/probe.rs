@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{Backend, Memory, dial};
 use crate::{
-    identity::{Facts, Identity, SessionId, TlsFacts, proxy},
+    identity::{Facts, Identity, SessionId, TlsFacts},
     protocol::{Learned, Prober},
     values::Timeouts,
     wire::{Inbox, Link, converse, take_leave},
@@ -68,17 +68,16 @@ async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Lea
         backend.refuses_connections();
     }
     let mut link = dialled.map_err(unreachable)?;
-    let Some(mut prober) = Prober::new(key.protocol, host) else {
+    let facts = stranger(&link);
+    let header = key.identity.header(&facts);
+    let introduce = key.identity.is_spoken().then_some(facts);
+    let Some(mut prober) = Prober::new(key.protocol, host, introduce) else {
         // There is nothing to ask: it is enough that somebody is there.
-        if key.identity == Identity::ProxyV2 {
-            link.write_all(&proxy::local()).await.map_err(unreachable)?;
-        }
+        link.write_all(&key.identity.local()).await.map_err(unreachable)?;
         return Ok(Learned::default());
     };
     let talk = async {
-        if key.identity == Identity::ProxyV2 {
-            link.write_all(&proxy::header(&stranger(&link))).await.map_err(unreachable)?;
-        }
+        link.write_all(&header).await.map_err(unreachable)?;
         match converse(&mut link, &mut prober, &mut Inbox::default(), LONGEST_ANSWER).await {
             Ok(Ok(learned)) => Ok(learned),
             Ok(Err(why)) => Err(why),
@@ -95,10 +94,12 @@ async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Lea
 /// The usual reason for silence is that the two sides do not agree on how to begin.
 fn hint(identity: Identity) -> &'static str {
     match identity {
-        Identity::ProxyV2 => {
+        Identity::ProxyV1 | Identity::ProxyV2 => {
             "; does it expect the PROXY protocol there (Dovecot: haproxy = yes and haproxy_trusted_networks)?"
         }
-        Identity::None => "; does it expect the PROXY protocol there (identity: proxy-v2)?",
+        Identity::ImapId | Identity::None | Identity::Xclient => {
+            "; does it expect the PROXY protocol there (identity: proxy-v2)?"
+        }
     }
 }
 
@@ -122,5 +123,6 @@ fn stranger(link: &Link) -> Facts {
             resumed: false,
             client: None,
         }),
+        name: None,
     }
 }

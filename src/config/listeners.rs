@@ -10,6 +10,7 @@ use serde_yaml::Value;
 
 use super::{
     Listener, Problem, client_certificates,
+    identity::{self, Identities, identities},
     section::{Notebook, Section},
 };
 use crate::{
@@ -31,7 +32,7 @@ pub(super) struct Backends {
 #[derive(Clone, Debug)]
 struct Backend {
     address: Address,
-    identity: Option<Identity>,
+    identity: Identities,
     ports: BTreeMap<Protocol, u16>,
 }
 
@@ -54,15 +55,6 @@ impl Backend {
             }
         }
     }
-
-    /// A backend that does not see the client's address relays for everybody, so mail is told.
-    fn identity(&self, protocol: Protocol) -> Identity {
-        let default = match protocol {
-            Protocol::Http | Protocol::Raw => Identity::None,
-            _ => Identity::ProxyV2,
-        };
-        self.identity.unwrap_or(default)
-    }
 }
 
 pub(super) fn backends(top: &mut Section<'_>) -> Backends {
@@ -70,7 +62,7 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     let default: Option<String> = top.take("backend");
     let default = default.and_then(|text| {
         let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
-        Some(Backend { address, identity: None, ports: BTreeMap::new() })
+        Some(Backend { address, identity: Identities::default(), ports: BTreeMap::new() })
     });
     let mut named = BTreeMap::new();
     for (name, section) in top.named_sections("backends") {
@@ -96,7 +88,7 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
             None
         }
     };
-    let identity = section.take("identity");
+    let identity = identities(&mut section);
     let mut ports = BTreeMap::new();
     for (name, value) in section.entries("ports") {
         let path = section.path(&format!("ports.{name}"));
@@ -169,6 +161,7 @@ pub(super) fn listeners(
             notebook.note(path, text);
         }
     }
+    identity::check(&listeners, notebook);
     for (path, listener) in &listeners {
         let is_mail_in = matches!(listener.protocol, Protocol::Smtp | Protocol::Submission);
         if is_mail_in && listener.identity == Identity::None {
@@ -253,7 +246,7 @@ fn listener(
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
     }
-    let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
+    let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity.of(p)));
     if let Some((Target::Tcp(target), _)) = &target
         && target.port() == 0
     {
@@ -332,7 +325,7 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
                 client_certificates: for_all.filter(|_| tls != TlsMode::None).cloned(),
                 bare_newline: BareNewline::default(),
                 target: backend.target(protocol),
-                identity: backend.identity(protocol),
+                identity: backend.identity.of(protocol),
                 is_standard: true,
             });
         }

@@ -7,6 +7,7 @@ mod certificates;
 mod check;
 mod client_certificates;
 mod dane;
+mod identity;
 mod listeners;
 mod locate;
 mod section;

@@ -2,7 +2,11 @@
 //!
 //! Like the protocol rooms, nothing here reads a socket or a clock.
 
+mod crc32c;
+pub mod imap_id;
 pub mod proxy;
+pub mod proxy_v1;
+pub mod xclient;
 
 use std::{fmt, net::SocketAddr};
 
@@ -12,17 +16,55 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {
+    /// Fields of IMAP's ID command, which Dovecot believes.
+    ImapId,
     /// Not at all: the backend takes every client for the front.
     None,
+    /// The PROXY protocol, version 1: addresses and nothing else.
+    ProxyV1,
     /// The PROXY protocol, version 2, with TLVs.
     ProxyV2,
+    /// The XCLIENT command of Postfix, and of Dovecot.
+    Xclient,
+}
+
+impl Identity {
+    /// What is sent in one write, before any other octet: a PROXY header, or nothing.
+    #[must_use]
+    pub fn header(self, facts: &Facts) -> Vec<u8> {
+        match self {
+            Self::ProxyV1 => proxy_v1::header(facts),
+            Self::ProxyV2 => proxy::header(facts),
+            Self::ImapId | Self::None | Self::Xclient => Vec::new(),
+        }
+    }
+
+    /// The same for a connection of our own, which brings no client.
+    #[must_use]
+    pub fn local(self) -> Vec<u8> {
+        match self {
+            Self::ProxyV1 => proxy_v1::local(),
+            Self::ProxyV2 => proxy::local(),
+            Self::ImapId | Self::None | Self::Xclient => Vec::new(),
+        }
+    }
+
+    /// Whether the backend is told in words of its protocol, once it has greeted. It then believes
+    /// such words, and no client's may reach it.
+    #[must_use]
+    pub fn is_spoken(self) -> bool {
+        matches!(self, Self::ImapId | Self::Xclient)
+    }
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::ImapId => "imap-id",
             Self::None => "none",
+            Self::ProxyV1 => "proxy-v1",
             Self::ProxyV2 => "proxy-v2",
+            Self::Xclient => "xclient",
         })
     }
 }
@@ -54,6 +96,8 @@ pub struct Facts {
     pub local: SocketAddr,
     /// What it agreed on with us; `None` in clear.
     pub tls: Option<TlsFacts>,
+    /// The name of its address, where the dialect tells one and the name leads back to the address.
+    pub name: Option<String>,
 }
 
 /// What a client and the front agreed on.
@@ -89,4 +133,25 @@ pub struct ClientCertificate {
     pub issuer: String,
     /// SHA-256 over the certificate, in hexadecimal.
     pub fingerprint: String,
+}
+
+/// A client of tests.
+#[cfg(test)]
+pub(crate) fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
+    let (peer, local) = (peer.parse().unwrap(), local.parse().unwrap());
+    Facts { id: SessionId(0xab), peer, local, tls, name: None }
+}
+
+/// What a client of tests has agreed on with us.
+#[cfg(test)]
+pub(crate) fn tls(sni: Option<&str>, alpn: Option<&[u8]>) -> TlsFacts {
+    TlsFacts {
+        version: "TLSv1.3",
+        cipher: "TLS13_AES_256_GCM_SHA384",
+        group: "X25519",
+        sni: sni.map(str::to_owned),
+        alpn: alpn.map(<[u8]>::to_vec),
+        resumed: false,
+        client: None,
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Facts, TlsFacts};
+use super::{Facts, TlsFacts, crc32c::crc32c};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Section 2.2: version 2, and the command.
@@ -17,6 +17,7 @@ const TCP_OVER_IPV6: u8 = 0x21;
 /// TLV types of section 2.2.
 const ALPN: u8 = 0x01;
 const AUTHORITY: u8 = 0x02;
+const CRC32C: u8 = 0x03;
 const UNIQUE_ID: u8 = 0x05;
 const SSL: u8 = 0x20;
 const SSL_VERSION: u8 = 0x21;
@@ -42,7 +43,7 @@ const LONGEST_NAME: usize = 255;
 
 /// The longest common name that is passed on: the header should fit into 536 octets. RFC 5280 has
 /// 64 letters.
-const LONGEST_COMMON_NAME: usize = 112;
+const LONGEST_COMMON_NAME: usize = 104;
 
 /// The header that says who the client is.
 #[must_use]
@@ -53,7 +54,12 @@ pub fn header(facts: &Facts) -> Vec<u8> {
         tls_tlvs(tls, &mut body);
     }
     tlv(UNIQUE_ID, facts.id.to_string().as_bytes(), &mut body);
-    whole(PROXY, family, &body)
+    // Section 2.2.3: over the whole header, in which it is zero itself.
+    tlv(CRC32C, &[0; 4], &mut body);
+    let mut header = whole(PROXY, family, &body);
+    let (sum, end) = (crc32c(&header), header.len());
+    header[end - 4..].copy_from_slice(&sum.to_be_bytes());
+    header
 }
 
 /// The header for a connection of our own: a health check, not a client.
@@ -121,28 +127,7 @@ fn tlv(kind: u8, value: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{ClientCertificate, SessionId};
-
-    fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
-        Facts {
-            id: SessionId(0xab),
-            peer: peer.parse().unwrap(),
-            local: local.parse().unwrap(),
-            tls,
-        }
-    }
-
-    fn tls(sni: Option<&str>, alpn: Option<&[u8]>) -> TlsFacts {
-        TlsFacts {
-            version: "TLSv1.3",
-            cipher: "TLS13_AES_256_GCM_SHA384",
-            group: "X25519",
-            sni: sni.map(str::to_owned),
-            alpn: alpn.map(<[u8]>::to_vec),
-            resumed: false,
-            client: None,
-        }
-    }
+    use crate::identity::{ClientCertificate, facts, tls};
 
     fn shown(verified: bool, common_name: &str) -> TlsFacts {
         let client = ClientCertificate {
@@ -169,9 +154,11 @@ mod tests {
     #[test]
     fn x1_x2_x8_addresses_and_id_to_the_octet() {
         let header = header(&facts("192.0.2.1:4660", "198.51.100.2:143", None));
-        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x27".to_vec();
+        let mut expected = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x2e".to_vec();
         expected.extend_from_slice(&[192, 0, 2, 1, 198, 51, 100, 2, 0x12, 0x34, 0, 143]);
         expected.extend_from_slice(b"\x05\0\x180000000000000000000000ab");
+        // By another implementation, over the octets above and four zeros.
+        expected.extend_from_slice(b"\x03\0\x04\x07\x35\x8f\x3b");
         assert_eq!(header, expected);
     }
 
@@ -189,14 +176,18 @@ mod tests {
     fn x4_x5_x6_x9_what_was_agreed_on_and_nothing_else() {
         let of = |tls| tlvs(&header(&facts("192.0.2.1:1", "192.0.2.2:2", tls))[28..]);
         let kinds = |tls| of(tls).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
-        assert_eq!(kinds(None), [UNIQUE_ID]);
-        assert_eq!(kinds(Some(tls(None, None))), [SSL, UNIQUE_ID]);
+        assert_eq!(kinds(None), [UNIQUE_ID, CRC32C]);
+        assert_eq!(kinds(Some(tls(None, None))), [SSL, UNIQUE_ID, CRC32C]);
         assert_eq!(
             kinds(Some(tls(Some("a.example"), Some(b"imap")))),
-            [ALPN, AUTHORITY, SSL, UNIQUE_ID]
+            [ALPN, AUTHORITY, SSL, UNIQUE_ID, CRC32C]
         );
-        assert_eq!(kinds(Some(tls(None, Some(b"smtp")))), [SSL, UNIQUE_ID], "no SMTP id");
-        assert_eq!(kinds(Some(tls(Some("a\nb"), None))), [SSL, UNIQUE_ID], "no control octets");
+        assert_eq!(kinds(Some(tls(None, Some(b"smtp")))), [SSL, UNIQUE_ID, CRC32C], "no SMTP id");
+        assert_eq!(
+            kinds(Some(tls(Some("a\nb"), None))),
+            [SSL, UNIQUE_ID, CRC32C],
+            "no control octets"
+        );
         let ssl = &of(Some(tls(None, None)))[0].1;
         assert_eq!(ssl[..5], [CLIENT_SSL, 0, 0, 0, 1]);
         assert_eq!(

@@ -5,6 +5,7 @@ use super::{
     Called, Dialogue, Errand, Filter, Greeted, Learned, Next, Offer, Opened, Out, Protocol, Side,
     Start, Verdict, imap, pop3, sieve, smtp,
 };
+use crate::identity::Facts;
 
 macro_rules! dispatch {
     ($on:expr, $machine:ident => $call:expr) => {
@@ -113,14 +114,17 @@ pub enum Prober {
 }
 
 impl Prober {
-    /// `host`: our own name. `None`: there is nothing that could be asked.
+    /// `host`: our own name. `introduce`: a client to speak of, where the backend is told in words of
+    /// the protocol. `None`: there is nothing that could be asked.
     #[must_use]
-    pub fn new(protocol: Protocol, host: &str) -> Option<Self> {
+    pub fn new(protocol: Protocol, host: &str, introduce: Option<Facts>) -> Option<Self> {
         match protocol {
-            Protocol::Imap => Some(Self::Imap(imap::Prober::default())),
-            Protocol::Pop3 => Some(Self::Pop3(pop3::Prober::default())),
-            Protocol::Sieve => Some(Self::Sieve(sieve::Prober::default())),
-            Protocol::Smtp | Protocol::Submission => Some(Self::Smtp(smtp::Prober::new(host))),
+            Protocol::Imap => Some(Self::Imap(imap::Prober::new(introduce.as_ref()))),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Prober::new(introduce.as_ref()))),
+            Protocol::Sieve => Some(Self::Sieve(sieve::Prober::new(introduce.as_ref()))),
+            Protocol::Smtp | Protocol::Submission => {
+                Some(Self::Smtp(smtp::Prober::new(host, introduce)))
+            }
             Protocol::Http | Protocol::Raw => None,
         }
     }
@@ -155,17 +159,11 @@ impl Opening {
     /// `None`: the backend's first octets are the client's.
     #[must_use]
     pub fn new(protocol: Protocol, start: Start) -> Option<Self> {
-        let Start { greeted, offer, hello, bare_newline } = start;
         match protocol {
-            Protocol::Imap => Some(Self::Imap(imap::Opening::new(!greeted, offer))),
-            Protocol::Pop3 => Some(Self::Pop3(pop3::Opening::new(!greeted, offer))),
-            // RFC 5804 §2.2: the only one that greets again inside TLS.
-            Protocol::Sieve => {
-                Some(Self::Sieve(sieve::Opening::new(!greeted || offer == Offer::TLS, offer)))
-            }
-            Protocol::Smtp | Protocol::Submission => {
-                Some(Self::Smtp(smtp::Opening::new(!greeted, offer, hello, bare_newline)))
-            }
+            Protocol::Imap => Some(Self::Imap(imap::Opening::new(&start))),
+            Protocol::Pop3 => Some(Self::Pop3(pop3::Opening::new(&start))),
+            Protocol::Sieve => Some(Self::Sieve(sieve::Opening::new(&start))),
+            Protocol::Smtp | Protocol::Submission => Some(Self::Smtp(smtp::Opening::new(start))),
             Protocol::Http | Protocol::Raw => None,
         }
     }

@@ -4,7 +4,7 @@
 //! Machines own state, never buffers: the session keeps one inbox per peer, bounded by
 //! `limits.line`, and shows it to the machine until a whole frame is there.
 
-use crate::values::BareNewline;
+use crate::{identity::Facts, values::BareNewline};
 
 /// A conversation with one peer that comes to an end: [`Greeter`](super::Greeter),
 /// [`Prober`](super::Prober), [`Opening`](super::Opening), [`Caller`](super::Caller).
@@ -101,6 +101,9 @@ pub enum Opened {
     Ready(Vec<u8>),
     /// The backend itself refuses the session, in these octets for the client.
     Refused(Vec<u8>),
+    /// It cannot be told who the client is in the way that is configured; why, and what to do about
+    /// it, for the log.
+    Deaf(String),
     /// What answers there does not speak the protocol; in words, for the log.
     Garbage(String),
 }
@@ -116,6 +119,10 @@ pub struct Start {
     pub hello: Vec<u8>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
+    /// Our own name.
+    pub host: String,
+    /// The client, where the backend is told of it in words of the protocol.
+    pub introduce: Option<Box<Facts>>,
 }
 
 /// What a client may be offered before TLS, or inside it.

@@ -1,6 +1,7 @@
 //! One client's way through the house. [`serve()`] reads top to bottom.
 
 mod handshake;
+mod name;
 mod relay;
 mod serve;
 mod summary;

@@ -11,15 +11,17 @@ use tokio::{
 use super::{
     End, House, Policy, Stop, Summary,
     handshake::{self, Shaken, Unshaken},
+    name,
     relay::{self, Clock, Outcome, Relay},
 };
 use crate::{
     backend,
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
-    identity::{Facts, Identity, SessionId, proxy},
+    identity::{Facts, Identity, SessionId},
     protocol::{
-        Greeted, Greeter, Offer, Opened, Opening, Refusal, Refused, SessionFilter, Side, Start,
+        Greeted, Greeter, Offer, Opened, Opening, Protocol, Refusal, Refused, SessionFilter, Side,
+        Start,
     },
     values::{Timeouts, TlsMode},
     wire::{Broken, Client, Inbox, Link, converse, take_leave},
@@ -334,20 +336,24 @@ impl<F: FnOnce()> Session<'_, F> {
         let unavailable =
             |error: io::Error| failed(Refusal::BackendUnavailable, Phase::Opening, error.into());
 
-        let dialled = backend::dial(&key.target, timeouts.connect).await;
-        let mut link = dialled.map_err(|error| {
+        let dialling = backend::dial(&key.target, timeouts.connect);
+        let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
+        let (mut link, facts) = opened.map_err(|error| {
             backend.failed(&error);
             failed(Refusal::BackendUnavailable, Phase::Dial, error.into())
         })?;
-        if key.identity == Identity::ProxyV2 {
+        let header = key.identity.header(&facts);
+        if !header.is_empty() {
             // In one write, before any other octet.
-            link.write_all(&proxy::header(&self.facts())).await.map_err(unavailable)?;
+            link.write_all(&header).await.map_err(unavailable)?;
         }
         let start = Start {
             greeted: self.greeted,
             offer: self.offer,
             hello,
             bare_newline: self.policy.bare_newline,
+            host: self.policy.hostname.clone(),
+            introduce: key.identity.is_spoken().then(|| Box::new(facts)),
         };
         let Some(mut opening) = Opening::new(key.protocol, start) else {
             backend.succeeded();
@@ -381,14 +387,21 @@ impl<F: FnOnce()> Session<'_, F> {
                 Ok(Way::On(Open { link, filter, from_backend: inbox, to_client }))
             }
             Opened::Refused(words) => Ok(Way::Done(words)),
+            Opened::Deaf(why) => {
+                Err(failed(Refusal::BackendUnavailable, Phase::Opening, why.into()))
+            }
             Opened::Garbage(why) => {
                 Err(failed(Refusal::BackendGarbage, Phase::Opening, why.into()))
             }
         }
     }
 
-    fn facts(&self) -> Facts {
+    /// All that is known of the client, in the measure in which this dialect can tell it.
+    async fn facts(&self, identity: Identity) -> Facts {
+        let has_name = identity == Identity::Xclient
+            && matches!(self.policy.protocol, Protocol::Smtp | Protocol::Submission);
         Facts {
+            name: if has_name { name::name(self.summary.peer.ip()).await } else { None },
             id: self.summary.id,
             peer: self.summary.peer,
             local: self.summary.local,

@@ -7,7 +7,9 @@ use crate::{
         front::{Front, PATIENCE},
         mailhost::{Host, TALKS, Talk},
         peer::{Backend, connect},
-        proxy::{ALPN, AUTHORITY, Header, SSL, SSL_CIPHER, SSL_VERSION, UNIQUE_ID, tlvs_of},
+        proxy::{
+            ALPN, AUTHORITY, CRC32C, Header, SSL, SSL_CIPHER, SSL_VERSION, UNIQUE_ID, tlvs_of,
+        },
         tls::{Client, NAME, VERSIONS},
     },
     stage::{Stage, call},
@@ -33,7 +35,7 @@ fn in_clear_to_the_octet() {
     drop(peer);
     let id = front.summary(0)["id"].as_str().unwrap().to_owned();
     let [header] = &host.callers()[..] else { panic!("one caller") };
-    let length = u16::try_from(12 + 3 + id.len()).unwrap();
+    let length = u16::try_from(12 + 3 + id.len() + 7).unwrap();
     let id_length = u16::try_from(id.len()).unwrap();
     let expected = [
         b"\r\n\r\n\0\r\nQUIT\n\x21\x11".as_slice(),
@@ -44,9 +46,11 @@ fn in_clear_to_the_octet() {
         &[UNIQUE_ID],
         &id_length.to_be_bytes(),
         id.as_bytes(),
+        &[CRC32C, 0, 4],
     ]
     .concat();
-    assert_eq!(header.octets, expected);
+    // X7: every header's checksum is computed again where it is parsed.
+    assert_eq!(header.octets[..header.octets.len() - 4], expected);
     assert!(id.len() <= 128);
 }
 
@@ -156,7 +160,7 @@ fn and_in_clear_no_tls() {
     Talk::Pop3.log_in(&mut inside);
     let [first, second] = &host.callers()[..] else { panic!("two callers") };
     let kinds = |h: &Header| h.tlvs.iter().map(|(kind, _)| *kind).collect::<Vec<_>>();
-    assert_eq!(kinds(first), [UNIQUE_ID]);
+    assert_eq!(kinds(first), [UNIQUE_ID, CRC32C]);
     assert_eq!(ssl(second).0, 0x01);
     assert_eq!(first.source, second.source);
 }

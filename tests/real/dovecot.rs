@@ -22,8 +22,7 @@ use crate::{
 };
 
 /// What to install where Dovecot is missing.
-pub(crate) const PACKAGES: &str =
-    "apt-get install dovecot-imapd dovecot-pop3d dovecot-managesieved dovecot-lmtpd";
+pub(crate) const PACKAGES: &str = "apt-get install dovecot-imapd dovecot-pop3d dovecot-managesieved dovecot-lmtpd dovecot-submissiond";
 
 /// Dovecot's own TLS: none, on offer (and needed for passwords), or needed for everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +42,13 @@ pub(crate) struct Options<'a> {
     pub(crate) users: &'a [(&'a str, &'a str)],
     /// Lines to add to its configuration.
     pub(crate) more: &'a str,
+    /// Whether it takes submissions, too; they are given to this port.
+    pub(crate) relay: Option<u16>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { ssl: Ssl::No, leaf: None, users: &[("alice", "secret")], more: "" }
+        Self { ssl: Ssl::No, leaf: None, users: &[("alice", "secret")], more: "", relay: None }
     }
 }
 
@@ -60,16 +61,17 @@ pub(crate) struct Ports {
     pub(crate) plain_imap: u16,
     pub(crate) plain_pop3: u16,
     pub(crate) plain_sieve: u16,
+    pub(crate) plain_submission: u16,
 }
 
 impl Ports {
     /// Ports that are free now. All are held at once, so that they differ.
     fn free() -> Self {
         let held =
-            [(); 6].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-        let [imap, pop3, sieve, plain_imap, plain_pop3, plain_sieve] =
+            [(); 7].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+        let [imap, pop3, sieve, plain_imap, plain_pop3, plain_sieve, plain_submission] =
             held.each_ref().map(|socket| socket.local_addr().expect("it is bound").port());
-        Self { imap, pop3, sieve, plain_imap, plain_pop3, plain_sieve }
+        Self { imap, pop3, sieve, plain_imap, plain_pop3, plain_sieve, plain_submission }
     }
 }
 
@@ -259,7 +261,7 @@ auth_failure_delay = 0
 auth_verbose = yes
 imap_hibernate_timeout = 0
 login_greeting = Backend here.
-login_log_format_elements = user=<%u> method=%m rip=%r rport=%b lip=%l lport=%a secured=<%c> tls=<%k>
+login_log_format_elements = user=<%u> method=%m rip=%r rport=%b lip=%l lport=%a secured=<%c> tls=<%k> session=<%{{session}}>
 mail_location = maildir:~/Maildir
 mail_max_userip_connections = 1000
 mail_plugins = zlib
@@ -300,6 +302,21 @@ service lmtp {{
             .unwrap();
         }
         text.push_str("}\n");
+    }
+    if let Some(relay) = options.relay {
+        writeln!(
+            text,
+            "protocols = imap pop3 lmtp sieve submission
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay}
+service submission-login {{
+  inet_listener submission {{
+    port = {}
+  }}
+}}",
+            ports.plain_submission
+        )
+        .unwrap();
     }
     match options.ssl {
         Ssl::No => text.push_str("ssl = no\ndisable_plaintext_auth = no\n"),

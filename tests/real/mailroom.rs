@@ -17,7 +17,7 @@ use crate::{
     dovecot::{Options, Ssl},
     postfix::{FOR_DOVECOT, Postfix},
     smtp,
-    stage::{Backend, call, secure, trust},
+    stage::{Backend, Identity, call, secure, trust},
 };
 
 /// How a client comes to a port for mail.
@@ -157,9 +157,20 @@ impl Mailroom {
     /// Before the services of Postfix that believe all of this machine.
     pub(crate) fn before_trusting(servers: Servers, identity: &str) -> Self {
         let ports = servers.postfix.ports;
-        let port = if identity == "none" { ports.plain_trusting } else { ports.trusting };
+        let port =
+            if identity.starts_with("proxy") { ports.trusting } else { ports.plain_trusting };
         let front = servers.front(identity, port, port, "", "");
         Self { front, servers }
+    }
+
+    /// Before the services of Postfix that are told so who their clients are.
+    pub(crate) fn told_by(servers: Servers, identity: Identity) -> Self {
+        let ports = servers.postfix.ports;
+        let (smtp, submission) = match identity {
+            Identity::ProxyV1 | Identity::ProxyV2 => (ports.mx, ports.submission),
+            Identity::Words => (ports.plain_xclient, ports.plain_xclient),
+        };
+        Self::before_ports(servers, identity.as_yaml(), smtp, submission)
     }
 
     /// Before other services of Postfix.

@@ -29,6 +29,7 @@ mod a_reload_disturbs_nobody;
 mod a_script_is_kept;
 mod capabilities_are_the_backends_own;
 mod compression_passes;
+mod each_dialect_says_what_it_can;
 mod idle_flows_both_ways;
 mod mail_comes_in_on_every_port;
 mod mail_is_not_touched;

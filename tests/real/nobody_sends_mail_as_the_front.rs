@@ -191,8 +191,10 @@ fn through(room: &Mailroom, slots: &[Slot<'_>], attempts: fn(&str) -> Vec<String
 /// S14: in any spelling that Postfix might understand, on each port.
 #[test]
 fn by_xclient_however_it_is_spelled() {
-    let room = Mailroom::before_trusting(Servers::new(), "proxy-v2");
-    through(&room, &room.slots(), spellings);
+    for identity in ["proxy-v2", "xclient"] {
+        let room = Mailroom::before_trusting(Servers::new(), identity);
+        through(&room, &room.slots(), spellings);
+    }
 }
 
 /// Also where trust is in the front's own address: the worst case.
@@ -205,14 +207,20 @@ fn nor_where_the_front_is_trusted_itself() {
 /// S18–S20 and the attack lessons: what is data to one and commands to the other.
 #[test]
 fn nor_out_of_step() {
-    let room = Mailroom::before_trusting(Servers::new(), "proxy-v2");
-    through(&room, &[room.mx(Way::Clear), room.submission(Way::Implicit)], confusions);
+    for identity in ["proxy-v2", "xclient"] {
+        let room = Mailroom::before_trusting(Servers::new(), identity);
+        through(&room, &[room.mx(Way::Clear), room.submission(Way::Implicit)], confusions);
+    }
 }
 
 /// S14: in every state of the session, whole, pipelined and in pieces; the session goes on with the client as it is.
 #[test]
 fn in_any_state_of_the_session() {
-    let room = Mailroom::before_trusting(Servers::new(), "proxy-v2");
+    ["proxy-v2", "xclient"].iter().for_each(|identity| in_any_state(identity));
+}
+
+fn in_any_state(identity: &str) {
+    let room = Mailroom::before_trusting(Servers::new(), identity);
     for slot in room.slots() {
         let mark = room.servers.postfix.mark();
         let mut peer = enter(&slot, CLIENT);

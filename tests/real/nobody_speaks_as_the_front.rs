@@ -7,7 +7,7 @@ use crate::{
     common::peer::{Bytes, Peer},
     dialogue::log_in,
     dovecot::{Options, Ssl},
-    stage::{Backend, Stage, call, enter, greeting},
+    stage::{Backend, Identity, Stage, call, enter, greeting},
 };
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
@@ -19,6 +19,11 @@ fn trusting() -> Backend {
         more: "login_trusted_networks = 127.0.0.0/8",
         ..Options::default()
     })
+}
+
+/// The front before one, which it tells of its clients by PROXY headers, or in the words that it believes.
+fn stages() -> [Stage; 2] {
+    [Identity::ProxyV2, Identity::Words].map(|identity| Stage::before(trusting().told_by(identity)))
 }
 
 /// Claims to be somebody else in each way that Dovecot knows, then logs in.
@@ -58,27 +63,30 @@ fn though_directly_one_can() {
 /// I13, P12, M13: through any port the address stays the real one.
 #[test]
 fn by_id_or_xclient() {
-    let stage = Stage::before(trusting());
-    for door in stage.doors() {
-        let mark = stage.backend.dovecot.mark();
-        pretend(&mut enter(&door, CLIENT).0, door.protocol);
-        stage.backend.dovecot.logs(mark, &["Login: user=<alice>", "rip=127.0.0.5,"]);
+    for stage in stages() {
+        for door in stage.doors() {
+            let mark = stage.backend.dovecot.mark();
+            pretend(&mut enter(&door, CLIENT).0, door.protocol);
+            stage.backend.dovecot.logs(mark, &["Login: user=<alice>", "rip=127.0.0.5,"]);
+        }
+        let log = stage.backend.dovecot.log();
+        assert!(!log.contains("203.0.113.9"), "{log}");
     }
-    let log = stage.backend.dovecot.log();
-    assert!(!log.contains("203.0.113.9"), "{log}");
 }
 
 /// P12, M13: D. Dovecot tells those it trusts of XCLIENT; the front's clients hear nothing of it.
 #[test]
 fn nor_is_told_how() {
-    let stage = Stage::before(trusting());
-    for (protocol, how) in [(Protocol::Pop3, How::Starttls), (Protocol::Sieve, How::Starttls)] {
-        let mut clear = call(stage.door(protocol, how).port, CLIENT);
-        let before = greeting(&mut clear, protocol);
-        let (_, inside) = enter(&stage.door(protocol, How::Implicit), CLIENT);
-        assert!(!format!("{before}{inside}").contains("XCLIENT"), "{before}{inside}");
+    let stages = stages();
+    for stage in &stages {
+        for (protocol, how) in [(Protocol::Pop3, How::Starttls), (Protocol::Sieve, How::Starttls)] {
+            let mut clear = call(stage.door(protocol, how).port, CLIENT);
+            let before = greeting(&mut clear, protocol);
+            let (_, inside) = enter(&stage.door(protocol, How::Implicit), CLIENT);
+            assert!(!format!("{before}{inside}").contains("XCLIENT"), "{before}{inside}");
+        }
     }
-    let mut direct = call(stage.backend.direct(Protocol::Pop3).port, CLIENT);
+    let mut direct = call(stages[0].backend.direct(Protocol::Pop3).port, CLIENT);
     let told = greeting(&mut direct, Protocol::Pop3);
     assert!(told.contains("[XCLIENT]"), "the control: {told}");
 }
@@ -87,9 +95,12 @@ fn nor_is_told_how() {
 /// Whether such a session goes on is of no interest; who it says it is, is.
 #[test]
 fn nor_between_the_lines() {
+    stages().iter().for_each(between_the_lines);
+}
+
+fn between_the_lines(stage: &Stage) {
     const ID: &str = "ID (\"x-originating-ip\" \"203.0.113.9\")";
     const XCLIENT: &str = "XCLIENT ADDR=203.0.113.9 PORT=7";
-    let stage = Stage::before(trusting());
     let mut believed: Vec<String> = Vec::new();
     for (protocol, attempts) in [
         (

@@ -63,26 +63,44 @@ pub(crate) struct Ports {
     pub(crate) plain_mx: u16,
     pub(crate) plain_submission: u16,
     pub(crate) plain_trusting: u16,
+    /// It believes the XCLIENT of the front alone, as it should be.
+    pub(crate) plain_xclient: u16,
 }
 
 impl Ports {
     /// Ports that are free now, and what keeps them so until Postfix has them: two of its kind would share a port
     /// (`SO_REUSEPORT`), and neither would say so.
     fn free() -> (Self, Vec<Socket>) {
-        let held = [(); 7].map(|()| {
+        let held = [(); 8].map(|()| {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
             // Bound and not listening, it is in nobody's way who says the same, as Postfix does.
             socket.set_reuse_address(true).expect("an option");
             socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
             socket
         });
-        let [mx, submission, screened, trusting, plain_mx, plain_submission, plain_trusting] =
-            held.each_ref().map(|socket| {
-                let address = socket.local_addr().expect("it is bound");
-                address.as_socket_ipv4().expect("IPv4").port()
-            });
-        let ports =
-            Self { mx, submission, screened, trusting, plain_mx, plain_submission, plain_trusting };
+        let [
+            mx,
+            submission,
+            screened,
+            trusting,
+            plain_mx,
+            plain_submission,
+            plain_trusting,
+            plain_xclient,
+        ] = held.each_ref().map(|socket| {
+            let address = socket.local_addr().expect("it is bound");
+            address.as_socket_ipv4().expect("IPv4").port()
+        });
+        let ports = Self {
+            mx,
+            submission,
+            screened,
+            trusting,
+            plain_mx,
+            plain_submission,
+            plain_trusting,
+            plain_xclient,
+        };
         (ports, held.into())
     }
 }
@@ -337,6 +355,11 @@ tlsproxy unix - - n - 0 tlsproxy
         ("plain-mx", ports.plain_mx, &[]),
         ("plain-submission", ports.plain_submission, &[SASL]),
         ("plain-trusting", ports.plain_trusting, &[SASL, networks, xclient, xforward]),
+        (
+            "plain-xclient",
+            ports.plain_xclient,
+            &[SASL, "smtpd_authorized_xclient_hosts=127.0.0.1/32", "smtpd_client_port_logging=yes"],
+        ),
     ] {
         writeln!(text, "127.0.0.1:{port} inet n - n - - smtpd\n    -o syslog_name=postfix/{name}")
             .unwrap();

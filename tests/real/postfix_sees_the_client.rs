@@ -7,18 +7,29 @@ use crate::{
     mailroom::{Mailroom, Servers, Slot, Way, enter},
     senders::{Sender, swaks_fails},
     smtp::{CLIENT, ask, ehlo, log_in, say},
+    stage::Identity,
 };
 
 /// X2, X13, S36: on every port, the address that the client has; also in the message's trace.
 #[test]
 fn with_its_address_on_every_port() {
-    let room = Mailroom::set();
+    for identity in Identity::ALL {
+        with_its_address(identity);
+    }
+}
+
+fn with_its_address(identity: Identity) {
+    let room = Mailroom::told_by(Servers::new(), identity);
     let file = room.servers.dovecot.folder.write("message.eml", MESSAGE);
     for (n, slot) in room.slots().iter().enumerate() {
         let source = format!("127.0.0.{}", 5 + n);
         let (mark, from) = (room.servers.postfix.mark(), room.front.mark());
         Sender::Swaks.send(slot, &source, &file);
-        let service = if slot.login { "postfix/submission/smtpd[" } else { "postfix/mx/smtpd[" };
+        let service = match identity {
+            Identity::Words => "postfix/plain-xclient/smtpd[",
+            _ if slot.login => "postfix/submission/smtpd[",
+            _ => "postfix/mx/smtpd[",
+        };
         room.servers.postfix.logs(mark, &[service, &format!("client=unknown[{source}]")]);
         room.servers.postfix.delivers(mark, 1);
         let mail = room.servers.mail();
@@ -49,15 +60,19 @@ fn to_a_foreign_domain(slot: &Slot<'_>, source: Ipv4Addr, login: bool) -> String
 /// the front's own address.
 #[test]
 fn so_a_stranger_cannot_relay() {
+    for identity in Identity::ALL {
+        let room = Mailroom::told_by(Servers::new(), identity);
+        for slot in room.slots() {
+            let refused = to_a_foreign_domain(&slot, CLIENT, false);
+            let relay = "554 5.7.1 <somebody@example.com>: Relay";
+            assert!(refused.starts_with(relay), "{identity:?}: {refused}");
+        }
+        for slot in [room.submission(Way::Starttls), room.submission(Way::Implicit)] {
+            let taken = to_a_foreign_domain(&slot, CLIENT, true);
+            assert!(taken.starts_with("250"), "{identity:?}: who is known may: {taken}");
+        }
+    }
     let room = Mailroom::set();
-    for slot in room.slots() {
-        let refused = to_a_foreign_domain(&slot, CLIENT, false);
-        assert!(refused.starts_with("554 5.7.1 <somebody@example.com>: Relay"), "{refused}");
-    }
-    for slot in [room.submission(Way::Starttls), room.submission(Way::Implicit)] {
-        let taken = to_a_foreign_domain(&slot, CLIENT, true);
-        assert!(taken.starts_with("250"), "who is known may: {taken}");
-    }
     let file = room.servers.dovecot.folder.write("message.eml", MESSAGE);
     let slot = room.mx(Way::Starttls);
     let (said, code) = swaks_fails(&slot, "127.0.0.5", &file, &["--to", "somebody@example.com"]);

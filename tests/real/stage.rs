@@ -34,6 +34,28 @@ pub(crate) const DOORS: [(Protocol, How); 6] = [
     (Protocol::Sieve, How::Implicit),
 ];
 
+/// How the servers are told who their clients are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    ProxyV1,
+    ProxyV2,
+    /// In the words of each protocol: XCLIENT, and ID in IMAP.
+    Words,
+}
+
+impl Identity {
+    pub(crate) const ALL: [Self; 3] = [Self::ProxyV1, Self::ProxyV2, Self::Words];
+
+    /// As the configuration has it, of a server that speaks these protocols.
+    pub(crate) fn as_yaml(self) -> &'static str {
+        match self {
+            Self::ProxyV1 => "proxy-v1",
+            Self::ProxyV2 => "proxy-v2",
+            Self::Words => "{ smtp: xclient, imap: imap-id, pop3: xclient, sieve: xclient }",
+        }
+    }
+}
+
 /// The front before a Dovecot, both the test's own.
 pub(crate) struct Stage {
     pub(crate) front: Front,
@@ -47,6 +69,7 @@ pub(crate) struct Backend {
     pub(crate) dovecot: Dovecot,
     pub(crate) root: PathBuf,
     pub(crate) folder: Folder,
+    identity: Identity,
 }
 
 impl Backend {
@@ -60,7 +83,12 @@ impl Backend {
         let folder = Folder::new();
         let root = ca.write_root(folder.path());
         let dovecot = Dovecot::start(&Options { leaf: Some(&leaf), ..*options });
-        Self { ca, leaf, dovecot, root, folder }
+        Self { ca, leaf, dovecot, root, folder, identity: Identity::ProxyV2 }
+    }
+
+    /// The same, and it is told so who its clients are.
+    pub(crate) fn told_by(self, identity: Identity) -> Self {
+        Self { identity, ..self }
     }
 
     /// The way to Dovecot with no front between; its TLS is its own.
@@ -82,16 +110,18 @@ impl Backend {
     /// The part of a configuration that says what is behind the front.
     pub(crate) fn as_yaml(&self) -> String {
         let ports = self.dovecot.ports;
+        let [imap, pop3, sieve] = match self.identity {
+            Identity::ProxyV1 | Identity::ProxyV2 => [ports.imap, ports.pop3, ports.sieve],
+            Identity::Words => [ports.plain_imap, ports.plain_pop3, ports.plain_sieve],
+        };
         format!(
             "hostname: {NAME}
 certificates: [{}]
 backends:
-  dovecot: {{ address: 127.0.0.1, identity: proxy-v2, ports: {{ imap: {}, pop3: {}, sieve: {} }} }}
+  dovecot: {{ address: 127.0.0.1, identity: {}, ports: {{ imap: {imap}, pop3: {pop3}, sieve: {sieve} }} }}
 ",
             self.live().display(),
-            ports.imap,
-            ports.pop3,
-            ports.sieve
+            self.identity.as_yaml(),
         )
     }
 }

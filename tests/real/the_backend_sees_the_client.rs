@@ -6,28 +6,42 @@ use crate::{
     clients::{self, Door, How, NAME, Protocol},
     common::front::Front,
     dialogue::log_in,
-    dovecot::Ssl,
+    dovecot::{Options, Ssl},
     harness::MESSAGE,
-    stage::{Backend, DOORS, Stage, call, call_at, greeting, secure, trust},
+    stage::{Backend, DOORS, Identity, Stage, call, call_at, greeting, secure, trust},
 };
 
 /// X2, X6, X9, T28: the address and port of both ends, TLS, and the same in the front's own log.
 #[test]
 fn with_its_address_and_tls_on_every_port() {
-    for ssl in [Ssl::No, Ssl::Yes] {
-        let stage = Stage::set(ssl);
+    let all = [
+        (Ssl::No, Identity::ProxyV2),
+        (Ssl::Yes, Identity::ProxyV2),
+        // It says nothing of TLS.
+        (Ssl::No, Identity::ProxyV1),
+        (Ssl::No, Identity::Words),
+        (Ssl::Yes, Identity::Words),
+    ];
+    for (ssl, identity) in all {
+        let options =
+            Options { ssl, more: "login_trusted_networks = 127.0.0.1/32", ..Options::default() };
+        let stage = Stage::before(Backend::with(&options).told_by(identity));
         stage.backend.dovecot.deliver("alice", MESSAGE.as_bytes());
         for (n, door) in stage.doors().iter().enumerate() {
             let (source, from) = (format!("127.0.0.{}", 5 + n), stage.backend.dovecot.mark());
             let mark = stage.front.mark();
             clients::python(door, &source);
-            let (rip, lport) =
-                (format!("rip={source},"), format!("lip=127.0.0.1, lport={},", door.port));
+            let rip = format!("rip={source},");
+            // Its XCLIENT has no word for the address that was called.
+            let is_called = identity != Identity::Words || door.protocol == Protocol::Imap;
+            let lport = if is_called { format!("lport={},", door.port) } else { String::new() };
             let login = stage
                 .backend
                 .dovecot
                 .logs(from, &["-login: Info: Login: user=<alice>", &rip, &lport]);
-            assert!(login.contains("secured=<secured>"), "from {door:?}: {login}");
+            if identity != Identity::ProxyV1 {
+                assert!(login.contains("secured=<secured>"), "from {door:?}: {login}");
+            }
 
             let session = stage.front.summary(mark);
             let peer = session["peer"].as_str().unwrap_or_default();
@@ -37,6 +51,9 @@ fn with_its_address_and_tls_on_every_port() {
                 login.contains(&format!("rport={rport},")),
                 "{peer} is who the front saw; {login}"
             );
+            let id = session["id"].as_str().unwrap_or_default();
+            let is_shared = login.contains(&format!("session=<{id}>"));
+            assert_eq!(is_shared, identity == Identity::Words, "{id} from {door:?}: {login}");
             let protocol = format!("{:?}", door.protocol).to_lowercase();
             assert_eq!(
                 (&session["protocol"], &session["sni"]),

@@ -6,6 +6,7 @@ mod command;
 mod filter;
 mod greeter;
 mod id;
+mod introduction;
 mod opening;
 mod prober;
 

@@ -27,6 +27,20 @@ fn command(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (verb.to_ascii_uppercase(), arguments)
 }
 
+/// Dovecot's offer to believe whom it trusts, in its greeting.
+const XCLIENT: &str = "[XCLIENT] ";
+
+/// Why a backend cannot be told who the client is, if its greeting says so.
+fn is_deaf(greeting: &[u8]) -> Option<String> {
+    let offers = line::printable(greeting).contains(XCLIENT.trim_end());
+    (!offers).then(|| "it does not offer XCLIENT to this front: Dovecot wants the front's address in login_trusted_networks; others know another identity".to_owned())
+}
+
+/// An answer to XCLIENT that is no yes, in words.
+fn denied(answer: &[u8]) -> String {
+    format!("it answers XCLIENT with {:?}", line::printable(answer))
+}
+
 const NO_CREDENTIALS: &[u8] =
     b"-ERR Begin TLS with STLS first, credentials are not taken in clear\r\n";
 const ONLY_WITHOUT_TLS: &[u8] = b"-ERR Command not permitted when TLS active\r\n";

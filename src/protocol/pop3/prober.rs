@@ -1,15 +1,21 @@
 //! Asks a backend what it can do.
 
-use super::capability;
-use crate::protocol::{
-    Dialogue, Learned, Next, Offer,
-    line::{line, printable},
+use super::{XCLIENT, capability, denied, is_deaf};
+use crate::{
+    identity::{Facts, xclient},
+    protocol::{
+        Dialogue, Learned, Next, Offer,
+        line::{line, printable},
+    },
 };
 
-/// Reads the greeting, asks CAPA and says good-bye.
+/// Reads the greeting, asks CAPA and says good-bye. Where the backend is told by XCLIENT, a client is
+/// introduced first.
 #[derive(Debug, Default)]
 pub struct Prober {
     state: State,
+    /// The command that is still to be said.
+    introduction: Option<String>,
     learned: Learned,
 }
 
@@ -17,6 +23,7 @@ pub struct Prober {
 enum State {
     #[default]
     Greeting,
+    Introducing,
     Capa,
     List,
 }
@@ -34,7 +41,22 @@ impl Dialogue for Prober {
                 Next::End(Err(format!("it greets with {:?}", printable(line.text))))
             }
             (State::Greeting, Some(text)) => {
-                self.learned.banner = printable(text.trim_ascii()).replacen("[XCLIENT] ", "", 1);
+                self.learned.banner = printable(text.trim_ascii()).replacen(XCLIENT, "", 1);
+                if let Some(command) = self.introduction.take() {
+                    if let Some(why) = is_deaf(line.text) {
+                        return (line.taken, Next::End(Err(why)));
+                    }
+                    out.extend_from_slice(command.as_bytes());
+                    out.extend_from_slice(b"\r\n");
+                    self.state = State::Introducing;
+                    return (line.taken, Next::Read);
+                }
+                out.extend_from_slice(b"CAPA\r\n");
+                self.state = State::Capa;
+                Next::Read
+            }
+            (State::Introducing, None) => Next::End(Err(denied(line.text))),
+            (State::Introducing, Some(_)) => {
                 out.extend_from_slice(b"CAPA\r\n");
                 self.state = State::Capa;
                 Next::Read
@@ -60,6 +82,12 @@ impl Dialogue for Prober {
 }
 
 impl Prober {
+    /// `introduce`: a client to speak of.
+    #[must_use]
+    pub fn new(introduce: Option<&Facts>) -> Self {
+        Self { introduction: introduce.map(xclient::command), ..Self::default() }
+    }
+
     fn quit(&mut self, out: &mut Vec<u8>) -> Next<Result<Learned, String>> {
         out.extend_from_slice(b"QUIT\r\n");
         Next::End(Ok(std::mem::take(&mut self.learned)))
@@ -88,5 +116,30 @@ mod tests {
             &Ok(learned),
             b"",
         );
+    }
+
+    #[test]
+    fn by_xclient_it_learns_what_a_client_is_offered() {
+        let facts = crate::identity::facts("192.0.2.1:1", "192.0.2.2:2", None);
+        let learned =
+            Learned { banner: "hi".into(), capabilities: ["USER"].map(str::to_owned).into() };
+        dialogue(
+            || Prober::new(Some(&facts)),
+            &[
+                Talk::Peer("+OK [XCLIENT] hi\r\n"),
+                Talk::Front(
+                    "XCLIENT ADDR=192.0.2.1 PORT=1 SESSION=0000000000000000000000ab TTL=4 CLIENT-TRANSPORT=insecure\r\n",
+                ),
+                Talk::Peer("+OK Updated\r\n"),
+                Talk::Front("CAPA\r\n"),
+                Talk::Peer("+OK\r\nUSER\r\n.\r\n"),
+                Talk::Front("QUIT\r\n"),
+            ],
+            &Ok(learned),
+            b"",
+        );
+        let (mut machine, mut out) = (Prober::new(Some(&facts)), Vec::new());
+        let (_, next) = machine.step(b"+OK hi\r\n", &mut out);
+        assert!(matches!(next, Next::End(Err(why)) if why.contains("login_trusted_networks")));
     }
 }

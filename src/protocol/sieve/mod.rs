@@ -28,3 +28,18 @@ const HAS_NO_ARGUMENTS: &[u8] = b"NO \"STARTTLS has no arguments\"\r\n";
 const NOT_AVAILABLE: &[u8] = b"NO \"STARTTLS is not available here\"\r\n";
 const SYNTAX: &[u8] = b"NO \"Syntax error\"\r\n";
 const UNKNOWN: &[u8] = b"NO \"Unknown command\"\r\n";
+
+/// Why a backend with these capabilities cannot be told by XCLIENT who the client is, if so.
+fn is_deaf(capabilities: &[String]) -> Option<String> {
+    let has = |name: &str| capabilities.iter().any(|c| c == name);
+    if has("UNAUTHENTICATE") {
+        // RFC 5804 §2.14.1. After a login nobody reads along any more.
+        return Some("it offers UNAUTHENTICATE, with which a client could get back to where XCLIENT is believed, and speak as this front: use identity: proxy-v2 there".to_owned());
+    }
+    (!has("XCLIENT")).then(|| "it does not offer XCLIENT to this front: Dovecot wants the front's address in login_trusted_networks; others know another identity".to_owned())
+}
+
+/// An answer to XCLIENT that is no yes, in words.
+fn denied(answer: &[u8]) -> String {
+    format!("it answers XCLIENT with {:?}", super::line::printable(answer.trim_ascii()))
+}

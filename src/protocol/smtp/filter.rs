@@ -41,6 +41,8 @@ pub struct Filter {
     in_chunks: bool,
     /// Between MAIL and its end.
     in_transaction: bool,
+    /// Whether a SASL mechanism may bring a security layer, behind which nobody reads along.
+    layers: bool,
 }
 
 /// What the client's next octets are.
@@ -88,7 +90,14 @@ impl Filter {
             chunking: capability::has(listed, "CHUNKING"),
             in_chunks: false,
             in_transaction: false,
+            layers: true,
         }
+    }
+
+    /// The same before a backend that believes the front in words of SMTP.
+    #[must_use]
+    pub fn for_a_believer(self) -> Self {
+        Self { layers: false, ..self }
     }
 
     fn client_sends(&mut self, input: &[u8], out: &mut Out) -> (usize, Verdict) {
@@ -167,6 +176,9 @@ impl Filter {
             }
             b"STARTTLS" => return Judged::StartTls,
             b"AUTH" if !self.offer.login => return Judged::Answer(STARTTLS_FIRST),
+            b"AUTH" if !self.layers && capability::is_layered(parameters) => {
+                return Judged::Answer(b"504 5.5.4 Unrecognized authentication type\r\n");
+            }
             b"AUTH" => Sent::Auth,
             b"DATA" => Sent::Data,
             b"EHLO" => Sent::Ehlo,
@@ -273,7 +285,10 @@ impl Filter {
 
     /// The EHLO reply with its keywords edited, and its first line as it is.
     fn edit(&self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
-        let edited = capability::edit(&reply.lines[1..], self.offer);
+        let mut edited = capability::edit(&reply.lines[1..], self.offer);
+        if !self.layers {
+            edited = capability::without_layers(edited);
+        }
         if edited.iter().map(String::as_bytes).eq(reply.lines[1..].iter().copied()) {
             return Verdict::Pass;
         }

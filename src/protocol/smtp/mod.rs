@@ -7,6 +7,7 @@ mod capability;
 mod command;
 mod filter;
 mod greeter;
+mod introduction;
 mod opening;
 mod prober;
 mod refused;
