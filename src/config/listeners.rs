@@ -15,8 +15,15 @@ use super::{
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientMode, ClientRule, Target, TlsMode, UnknownName},
+    values::{BareNewline, ClientMode, ClientRule, Network, Target, TlsMode, UnknownName},
 };
+
+/// What counts for all listeners that do not say something else.
+#[derive(Debug, Default)]
+pub(super) struct ForAll {
+    pub(super) client_certificates: Option<ClientRule>,
+    pub(super) proxy_from: Vec<Network>,
+}
 
 /// The backends of a configuration.
 #[derive(Debug, Default)]
@@ -131,7 +138,7 @@ fn address(text: &str) -> Result<Address, String> {
 pub(super) fn listeners(
     top: &mut Section<'_>,
     backends: &Backends,
-    for_all: Option<&ClientRule>,
+    for_all: &ForAll,
     notebook: &Notebook,
     warnings: &mut Vec<Problem>,
 ) -> Vec<Listener> {
@@ -204,7 +211,7 @@ fn is_same(bind: &SocketAddr, target: &SocketAddr) -> bool {
 fn listener(
     mut section: Section<'_>,
     backends: &Backends,
-    for_all: Option<&ClientRule>,
+    for_all: &ForAll,
 ) -> Option<(String, Listener)> {
     let path = section.path("bind").trim_end_matches(".bind").to_owned();
     let bind: Vec<SocketAddr> = section.list("bind").unwrap_or_default();
@@ -225,6 +232,7 @@ fn listener(
     let unknown_name = section.take("unknown_name").unwrap_or_default();
     let client_certificates = client_certificates::rule_in(&mut section);
     let bare_newline = section.take("bare_newline").unwrap_or_default();
+    let proxy_from = section.list("proxy_from");
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
@@ -269,9 +277,10 @@ fn listener(
             tls: tls?,
             unknown_name,
             client_certificates: client_certificates
-                .unwrap_or_else(|| for_all.cloned())
+                .unwrap_or_else(|| for_all.client_certificates.clone())
                 .filter(|_| tls != Some(TlsMode::None)),
             bare_newline,
+            proxy_from: proxy_from.unwrap_or_else(|| for_all.proxy_from.clone()),
             target,
             identity,
             is_standard: false,
@@ -306,7 +315,7 @@ fn usual(protocol: Protocol, port: u16) -> TlsMode {
 }
 
 /// The ten standard listeners, on all addresses.
-fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>) -> Vec<Listener> {
+fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Listener> {
     let Some(backend) = &backends.default else {
         let text = if backends.named.is_empty() {
             "it is missing: where is the mail server? Such as 10.0.0.5"
@@ -329,8 +338,12 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
                 protocol,
                 tls,
                 unknown_name: UnknownName::default(),
-                client_certificates: for_all.filter(|_| tls != TlsMode::None).cloned(),
+                client_certificates: for_all
+                    .client_certificates
+                    .clone()
+                    .filter(|_| tls != TlsMode::None),
                 bare_newline: BareNewline::default(),
+                proxy_from: for_all.proxy_from.clone(),
                 target: backend.target(protocol),
                 identity: backend.identity(protocol),
                 is_standard: true,

@@ -82,6 +82,8 @@ pub struct Listener {
     pub client_certificates: Option<ClientRule>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
+    /// Networks of fronts before this one: they tell each client's address, and have to.
+    pub proxy_from: Vec<Network>,
     /// Where sessions go.
     pub target: Target,
     /// How the backend learns who the client is.

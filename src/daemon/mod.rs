@@ -5,6 +5,7 @@ mod backends;
 mod background;
 mod changes;
 mod ids;
+mod introduce;
 mod listen;
 mod resources;
 mod run;

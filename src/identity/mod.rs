@@ -2,6 +2,8 @@
 //!
 //! Like the protocol rooms, nothing here reads a socket or a clock.
 
+pub mod announced;
+pub mod crc32c;
 pub mod proxy;
 
 use std::{fmt, net::SocketAddr};
@@ -52,6 +54,8 @@ pub struct Facts {
     pub peer: SocketAddr,
     /// The address of ours that it came to.
     pub local: SocketAddr,
+    /// How many fronts that speak the PROXY protocol it has passed on its way to us.
+    pub hops: u8,
     /// What it agreed on with us; `None` in clear.
     pub tls: Option<TlsFacts>,
 }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Facts, TlsFacts};
+use super::{Facts, TlsFacts, announced::HOPS};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Section 2.2: version 2, and the command.
@@ -53,6 +53,9 @@ pub fn header(facts: &Facts) -> Vec<u8> {
         tls_tlvs(tls, &mut body);
     }
     tlv(UNIQUE_ID, facts.id.to_string().as_bytes(), &mut body);
+    if facts.hops > 0 {
+        tlv(HOPS, &[facts.hops], &mut body);
+    }
     whole(PROXY, family, &body)
 }
 
@@ -128,6 +131,7 @@ mod tests {
             id: SessionId(0xab),
             peer: peer.parse().unwrap(),
             local: local.parse().unwrap(),
+            hops: 0,
             tls,
         }
     }
@@ -238,7 +242,8 @@ mod tests {
             client: shown(true, &"a".repeat(LONGEST_COMMON_NAME)).client,
             ..tls(Some(&name), Some(b"managesieve"))
         };
-        let longest = header(&facts("[2001:db8::1]:1", "[2001:db8::2]:2", Some(tls)));
+        let facts = facts("[2001:db8::1]:1", "[2001:db8::2]:2", Some(tls));
+        let longest = header(&Facts { hops: 4, ..facts });
         assert!(longest.len() <= 536, "{}", longest.len());
     }
 }
