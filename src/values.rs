@@ -99,6 +99,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether it holds all addresses of its family.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether the network holds this address. A v4-mapped IPv6 address counts as the IPv4 one.
     #[must_use]
     pub fn contains(&self, address: std::net::IpAddr) -> bool {

@@ -32,8 +32,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let client_certificates_by_name = client_certificates::by_name(&mut top);
     let dane = dane::dane(&mut top);
     let backends = listeners::backends(&mut top);
-    let listeners =
-        listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
+    let listeners = listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);

@@ -186,6 +186,12 @@ pub(super) fn listeners(
             warnings.push(notebook.problem(path, text));
         }
     }
+    for (path, _) in
+        listeners.iter().filter(|(_, l)| l.proxy_from.iter().any(Network::is_everything))
+    {
+        let text = "proxy_from names all addresses, so every client can claim to come from any address: name the fronts alone";
+        warnings.push(notebook.problem(path, text));
+    }
     for (path, listener) in &listeners {
         let is_required = listener
             .client_certificates
