@@ -13,6 +13,7 @@ mod clients;
 mod common;
 mod dialogue;
 mod dovecot;
+mod haproxy;
 mod harness;
 mod mailroom;
 mod postfix;
@@ -23,6 +24,7 @@ mod smtp;
 mod stage;
 mod tap;
 
+mod a_balancer_before_us_is_believed;
 mod a_message_is_read_back_on_every_port;
 mod a_probe_agrees_with_openssl;
 mod a_reload_disturbs_nobody;
