@@ -1,5 +1,6 @@
 //! Arguments → one command → an exit code. One file a command.
 
+mod backend_config;
 mod check;
 mod csr;
 mod demo;
@@ -47,6 +48,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Print what a mail server's own configuration needs to stand behind this front.
+    BackendConfig(backend_config::Arguments),
     /// Make a key and a certificate that vouches for itself, or renew one.
     SelfSigned(self_signed::Arguments),
     /// Make a key, and a request for a certificate that goes to an authority.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
         Command::Check { offline, explain, files } => check::check(offline, explain, &files),
+        Command::BackendConfig(arguments) => backend_config::backend_config(&arguments),
         Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
         Command::Csr(arguments) => csr::csr(&arguments),
         Command::Import(arguments) => import::import(&arguments),

@@ -9,7 +9,7 @@ use std::{
 use serde_yaml::Value;
 
 use super::{
-    Listener, Problem, client_certificates,
+    Listener, Preset, Problem, client_certificates,
     section::{Notebook, Section},
 };
 use crate::{
@@ -39,6 +39,7 @@ pub(super) struct Backends {
 struct Backend {
     address: Address,
     identity: Option<Identity>,
+    preset: Option<Preset>,
     ports: BTreeMap<Protocol, u16>,
 }
 
@@ -68,7 +69,8 @@ impl Backend {
             Protocol::Http | Protocol::Raw => Identity::None,
             _ => Identity::ProxyV2,
         };
-        self.identity.unwrap_or(default)
+        let usual = self.preset.and_then(|preset| preset.identity(protocol));
+        self.identity.or(usual).unwrap_or(default)
     }
 }
 
@@ -77,7 +79,7 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     let default: Option<String> = top.take("backend");
     let default = default.and_then(|text| {
         let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
-        Some(Backend { address, identity: None, ports: BTreeMap::new() })
+        Some(Backend { address, identity: None, preset: None, ports: BTreeMap::new() })
     });
     let mut named = BTreeMap::new();
     for (name, section) in top.named_sections("backends") {
@@ -104,6 +106,7 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
         }
     };
     let identity = section.take("identity");
+    let preset = section.take("preset");
     let mut ports = BTreeMap::new();
     for (name, value) in section.entries("ports") {
         let path = section.path(&format!("ports.{name}"));
@@ -118,7 +121,7 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
         );
     }
     section.finish();
-    Some(Backend { address: address?, identity, ports })
+    Some(Backend { address: address?, identity, preset, ports })
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -267,6 +270,12 @@ fn listener(
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
     }
+    let preset = backend.and_then(|backend| backend.preset);
+    if let Some((preset, protocol)) = preset.zip(protocol).filter(|(p, spoken)| !p.speaks(*spoken))
+    {
+        let (product, name) = (preset.row().product, protocol.name());
+        section.note("backend", format!("its preset is {preset}, and {product} speaks no {name}: name the backend that does, or leave `preset` out"));
+    }
     let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
     if let Some((Target::Tcp(target), _)) = &target
         && target.port() == 0
@@ -289,6 +298,7 @@ fn listener(
             proxy_from: proxy_from.unwrap_or_else(|| for_all.proxy_from.clone()),
             target,
             identity,
+            preset,
             is_standard: false,
         },
     ))
@@ -334,7 +344,9 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Lis
         return Vec::new();
     };
     let mut listeners = Vec::new();
-    for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw) {
+    // What the server does not speak needs no listener.
+    let is_spoken = |protocol: &Protocol| backend.preset.is_none_or(|p| p.speaks(*protocol));
+    for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw).filter(is_spoken) {
         let row = protocol.row();
         for port in std::iter::once(row.port).chain(row.implicit_ports.iter().copied()) {
             let bind = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
@@ -352,6 +364,7 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Lis
                 proxy_from: for_all.proxy_from.clone(),
                 target: backend.target(protocol),
                 identity: backend.identity(protocol),
+                preset: backend.preset,
                 is_standard: true,
             });
         }

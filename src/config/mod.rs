@@ -9,6 +9,7 @@ mod client_certificates;
 mod dane;
 mod listeners;
 mod locate;
+mod preset;
 mod section;
 
 use std::{
@@ -19,6 +20,7 @@ use std::{
 };
 
 pub use dane::Dane;
+pub use preset::{Preset, Row};
 
 use crate::{
     certs::{Policy, Wish},
@@ -88,6 +90,8 @@ pub struct Listener {
     pub target: Target,
     /// How the backend learns who the client is.
     pub identity: Identity,
+    /// What the backend is, if that was said.
+    pub preset: Option<Preset>,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

@@ -15,6 +15,7 @@ mod a_backend_in_trouble_is_no_riddle;
 mod a_certificate_is_made_as_servers_need_it;
 mod a_front_before_us_says_who_calls;
 mod a_handshake_ends_in_time;
+mod a_preset_knows_its_server;
 mod a_probe_finds_what_is_wrong;
 mod a_probe_sees_what_can_be_smuggled;
 mod a_probe_sees_what_clients_see;
