@@ -189,11 +189,16 @@ pub(super) fn listeners(
             warnings.push(notebook.problem(path, text));
         }
     }
-    for (path, _) in
-        listeners.iter().filter(|(_, l)| l.proxy_from.iter().any(Network::is_everything))
-    {
-        let text = "proxy_from names all addresses, so every client can claim to come from any address: name the fronts alone";
-        warnings.push(notebook.problem(path, text));
+    let everybody =
+        "it names all addresses, so every client can claim to come from any: name the fronts alone";
+    let is_everybody = |fronts: &[Network]| fronts.iter().any(Network::is_everything);
+    if is_everybody(&for_all.proxy_from) {
+        warnings.push(notebook.problem("proxy_from", everybody));
+    }
+    for (path, listener) in &listeners {
+        if is_everybody(&listener.proxy_from) && listener.proxy_from != for_all.proxy_from {
+            warnings.push(notebook.problem(&format!("{path}.proxy_from"), everybody));
+        }
     }
     for (path, listener) in &listeners {
         let is_required = listener

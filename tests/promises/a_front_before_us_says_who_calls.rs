@@ -12,6 +12,8 @@ use crate::{
     common::{
         announced::{LOCAL, PROXY, TCP4, TCP6, UDP4, UNIX, UNSPEC, raw, tlv, v1, v2},
         ca::Kind,
+        commands::vestibule,
+        folder::Folder,
         front::Front,
         mailhost::{Host, TALKS, Talk},
         peer::{Peer, connect},
@@ -360,4 +362,22 @@ fn and_a_circle_is_broken() {
     let hops: Vec<_> = headers.iter().map(|h| h.tlv(0xE7).unwrap().to_vec()).collect();
     assert_eq!(hops, [[1], [2], [3], [4], [5]]);
     assert!(headers.iter().all(|h| h.source.to_string() == CLIENT));
+}
+
+/// Whoever may be a front may be anybody: that is said.
+#[test]
+fn but_not_everybody_is_a_front() {
+    let folder = Folder::new();
+    let own =
+        "[{ bind: \"0.0.0.0:25\", proxy_from: [10.0.0.1, \"::/0\"] }, { bind: \"0.0.0.0:143\" }]";
+    for (more, places) in [
+        ("proxy_from: 0.0.0.0/0".to_owned(), vec!["proxy_from: it names all addresses"]),
+        (format!("listeners: {own}"), vec!["listeners[0].proxy_from: it names all addresses"]),
+        ("proxy_from: [10.0.0.0/8, \"fd00::/8\"]".to_owned(), vec![]),
+    ] {
+        folder.write("c.yaml", format!("certificates: [/a]\nbackend: 10.0.0.5\n{more}\n"));
+        let said = vestibule(folder.path(), &["check", "--offline", "c.yaml"]).with(0);
+        assert_eq!(said.matches("warning").count(), places.len(), "{said}");
+        assert!(places.iter().all(|place| said.contains(place)), "{said}");
+    }
 }
