@@ -99,6 +99,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// Whether it holds all addresses of its family.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether the network holds this address. A v4-mapped IPv6 address counts as the IPv4 one.
     #[must_use]
     pub fn contains(&self, address: std::net::IpAddr) -> bool {
@@ -273,6 +279,9 @@ impl fmt::Display for Target {
 /// How long each phase of a session may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From a front's connection to the end of its PROXY header. The specification wants at least
+    /// 3 s, which is one lost segment.
+    pub proxy: time::Duration,
     /// From the client's first octet of TLS, or its connection, to the end of the handshake.
     pub handshake: time::Duration,
     /// Until a backend accepts a connection.
@@ -297,6 +306,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         let seconds = time::Duration::from_secs;
         Self {
+            proxy: seconds(5),
             handshake: seconds(10),
             connect: seconds(5),
             greeting: seconds(60),

@@ -114,6 +114,7 @@ fn stranger(link: &Link) -> Facts {
         id: SessionId(0),
         peer: SocketAddr::from(([192, 0, 2, 1], 1)),
         local: local.unwrap_or(SocketAddr::from(([192, 0, 2, 2], 1))),
+        hops: 0,
         tls: Some(TlsFacts {
             version: "TLSv1.3",
             cipher: "TLS_AES_256_GCM_SHA384",

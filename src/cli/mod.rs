@@ -1,5 +1,6 @@
 //! Arguments → one command → an exit code. One file a command.
 
+mod backend_config;
 mod certs;
 mod check;
 mod csr;
@@ -53,6 +54,8 @@ enum Command {
     Certs(certs::Arguments),
     /// Tell which certificate a client gets, and why.
     Explain(explain::Arguments),
+    /// Print what a mail server's own configuration needs to stand behind this front.
+    BackendConfig(backend_config::Arguments),
     /// Make a key and a certificate that vouches for itself, or renew one.
     SelfSigned(self_signed::Arguments),
     /// Make a key, and a request for a certificate that goes to an authority.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Check { offline, explain, files } => check::check(offline, explain, &files),
         Command::Certs(arguments) => certs::certs(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::BackendConfig(arguments) => backend_config::backend_config(&arguments),
         Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
         Command::Csr(arguments) => csr::csr(&arguments),
         Command::Import(arguments) => import::import(&arguments),

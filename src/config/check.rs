@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Level, Limits, Log, Problem, certificates, client_certificates, dane, listeners,
+    Config, Level, Limits, Log, Problem, certificates, client_certificates, dane,
+    listeners::{self, ForAll},
     section,
 };
 use crate::{
@@ -24,12 +25,14 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let default_certificate = top.take("default_certificate");
     let certificate_by_address = certificates::by_address(&mut top);
     let lint = certificates::lint(&mut top);
-    let for_all = client_certificates::rule_in(&mut top).flatten();
+    let for_all = ForAll {
+        client_certificates: client_certificates::rule_in(&mut top).flatten(),
+        proxy_from: top.list("proxy_from").unwrap_or_default(),
+    };
     let client_certificates_by_name = client_certificates::by_name(&mut top);
     let dane = dane::dane(&mut top);
     let backends = listeners::backends(&mut top);
-    let listeners =
-        listeners::listeners(&mut top, &backends, for_all.as_ref(), &notebook, &mut warnings);
+    let listeners = listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);
@@ -86,6 +89,7 @@ fn timeouts(top: &mut Section<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let Some(mut section) = top.section("timeouts") else { return timeouts };
     for (key, timeout) in [
+        ("proxy", &mut timeouts.proxy),
         ("handshake", &mut timeouts.handshake),
         ("connect", &mut timeouts.connect),
         ("greeting", &mut timeouts.greeting),

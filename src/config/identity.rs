@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::Value;
 
 use super::{
-    Listener,
+    Listener, Preset,
     section::{Notebook, Section},
 };
 use crate::{identity::Identity, protocol::Protocol};
@@ -41,8 +41,9 @@ pub(super) fn identities(section: &mut Section<'_>) -> Identities {
 }
 
 impl Identities {
-    /// A backend that does not see the client's address relays for everybody, so mail is told.
-    pub(super) fn of(&self, protocol: Protocol) -> Identity {
+    /// What is written, then what the product knows, then the default: a backend that does not see the
+    /// client's address relays for everybody, so mail is told.
+    pub(super) fn of(&self, protocol: Protocol, preset: Option<Preset>) -> Identity {
         let default = match protocol {
             Protocol::Http | Protocol::Raw => Identity::None,
             _ => Identity::ProxyV2,
@@ -50,7 +51,8 @@ impl Identities {
         // Who takes mail from users takes it in the same words as from servers.
         let like = if protocol == Protocol::Submission { Protocol::Smtp } else { protocol };
         let named = self.named.get(&protocol).or_else(|| self.named.get(&like));
-        named.copied().or(self.for_all).unwrap_or(default)
+        let usual = || preset.and_then(|preset| preset.identity(protocol));
+        named.copied().or(self.for_all).or_else(usual).unwrap_or(default)
     }
 }
 

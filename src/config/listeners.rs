@@ -9,15 +9,22 @@ use std::{
 use serde_yaml::Value;
 
 use super::{
-    Listener, Problem, client_certificates,
+    Listener, Preset, Problem, client_certificates,
     identity::{self, Identities, identities},
     section::{Notebook, Section},
 };
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientMode, ClientRule, Target, TlsMode, UnknownName},
+    values::{BareNewline, ClientMode, ClientRule, Network, Target, TlsMode, UnknownName},
 };
+
+/// What counts for all listeners that do not say something else.
+#[derive(Debug, Default)]
+pub(super) struct ForAll {
+    pub(super) client_certificates: Option<ClientRule>,
+    pub(super) proxy_from: Vec<Network>,
+}
 
 /// The backends of a configuration.
 #[derive(Debug, Default)]
@@ -33,6 +40,7 @@ pub(super) struct Backends {
 struct Backend {
     address: Address,
     identity: Identities,
+    preset: Option<Preset>,
     ports: BTreeMap<Protocol, u16>,
 }
 
@@ -55,6 +63,10 @@ impl Backend {
             }
         }
     }
+
+    fn identity(&self, protocol: Protocol) -> Identity {
+        self.identity.of(protocol, self.preset)
+    }
 }
 
 pub(super) fn backends(top: &mut Section<'_>) -> Backends {
@@ -62,7 +74,8 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     let default: Option<String> = top.take("backend");
     let default = default.and_then(|text| {
         let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
-        Some(Backend { address, identity: Identities::default(), ports: BTreeMap::new() })
+        let identity = Identities::default();
+        Some(Backend { address, identity, preset: None, ports: BTreeMap::new() })
     });
     let mut named = BTreeMap::new();
     for (name, section) in top.named_sections("backends") {
@@ -89,6 +102,7 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
         }
     };
     let identity = identities(&mut section);
+    let preset = section.take("preset");
     let mut ports = BTreeMap::new();
     for (name, value) in section.entries("ports") {
         let path = section.path(&format!("ports.{name}"));
@@ -103,7 +117,7 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
         );
     }
     section.finish();
-    Some(Backend { address: address?, identity, ports })
+    Some(Backend { address: address?, identity, preset, ports })
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -123,7 +137,7 @@ fn address(text: &str) -> Result<Address, String> {
 pub(super) fn listeners(
     top: &mut Section<'_>,
     backends: &Backends,
-    for_all: Option<&ClientRule>,
+    for_all: &ForAll,
     notebook: &Notebook,
     warnings: &mut Vec<Problem>,
 ) -> Vec<Listener> {
@@ -172,6 +186,17 @@ pub(super) fn listeners(
             warnings.push(notebook.problem(path, text));
         }
     }
+    let everybody =
+        "it names all addresses, so every client can claim to come from any: name the fronts alone";
+    let is_everybody = |fronts: &[Network]| fronts.iter().any(Network::is_everything);
+    if is_everybody(&for_all.proxy_from) {
+        warnings.push(notebook.problem("proxy_from", everybody));
+    }
+    for (path, listener) in &listeners {
+        if is_everybody(&listener.proxy_from) && listener.proxy_from != for_all.proxy_from {
+            warnings.push(notebook.problem(&format!("{path}.proxy_from"), everybody));
+        }
+    }
     for (path, listener) in &listeners {
         let is_required = listener
             .client_certificates
@@ -197,7 +222,7 @@ fn is_same(bind: &SocketAddr, target: &SocketAddr) -> bool {
 fn listener(
     mut section: Section<'_>,
     backends: &Backends,
-    for_all: Option<&ClientRule>,
+    for_all: &ForAll,
 ) -> Option<(String, Listener)> {
     let path = section.path("bind").trim_end_matches(".bind").to_owned();
     let bind: Vec<SocketAddr> = section.list("bind").unwrap_or_default();
@@ -218,6 +243,7 @@ fn listener(
     let unknown_name = section.take("unknown_name").unwrap_or_default();
     let client_certificates = client_certificates::rule_in(&mut section);
     let bare_newline = section.take("bare_newline").unwrap_or_default();
+    let proxy_from = section.list("proxy_from");
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
@@ -246,7 +272,13 @@ fn listener(
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
     }
-    let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity.of(p)));
+    let preset = backend.and_then(|backend| backend.preset);
+    if let Some((preset, protocol)) = preset.zip(protocol).filter(|(p, spoken)| !p.speaks(*spoken))
+    {
+        let (product, name) = (preset.row().product, protocol.name());
+        section.note("backend", format!("its preset is {preset}, and {product} speaks no {name}: name the backend that does, or leave `preset` out"));
+    }
+    let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
     if let Some((Target::Tcp(target), _)) = &target
         && target.port() == 0
     {
@@ -262,11 +294,13 @@ fn listener(
             tls: tls?,
             unknown_name,
             client_certificates: client_certificates
-                .unwrap_or_else(|| for_all.cloned())
+                .unwrap_or_else(|| for_all.client_certificates.clone())
                 .filter(|_| tls != Some(TlsMode::None)),
             bare_newline,
+            proxy_from: proxy_from.unwrap_or_else(|| for_all.proxy_from.clone()),
             target,
             identity,
+            preset,
             is_standard: false,
         },
     ))
@@ -299,7 +333,7 @@ fn usual(protocol: Protocol, port: u16) -> TlsMode {
 }
 
 /// The ten standard listeners, on all addresses.
-fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>) -> Vec<Listener> {
+fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Listener> {
     let Some(backend) = &backends.default else {
         let text = if backends.named.is_empty() {
             "it is missing: where is the mail server? Such as 10.0.0.5"
@@ -312,7 +346,9 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
         return Vec::new();
     };
     let mut listeners = Vec::new();
-    for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw) {
+    // What the server does not speak needs no listener.
+    let is_spoken = |protocol: &Protocol| backend.preset.is_none_or(|p| p.speaks(*protocol));
+    for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw).filter(is_spoken) {
         let row = protocol.row();
         for port in std::iter::once(row.port).chain(row.implicit_ports.iter().copied()) {
             let bind = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
@@ -322,10 +358,15 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
                 protocol,
                 tls,
                 unknown_name: UnknownName::default(),
-                client_certificates: for_all.filter(|_| tls != TlsMode::None).cloned(),
+                client_certificates: for_all
+                    .client_certificates
+                    .clone()
+                    .filter(|_| tls != TlsMode::None),
                 bare_newline: BareNewline::default(),
+                proxy_from: for_all.proxy_from.clone(),
                 target: backend.target(protocol),
-                identity: backend.identity.of(protocol),
+                identity: backend.identity(protocol),
+                preset: backend.preset,
                 is_standard: true,
             });
         }

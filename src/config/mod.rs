@@ -10,6 +10,7 @@ mod dane;
 mod identity;
 mod listeners;
 mod locate;
+mod preset;
 mod section;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 };
 
 pub use dane::Dane;
+pub use preset::{Preset, Row};
 
 use crate::{
     certs::{Policy, Wish},
@@ -83,10 +85,14 @@ pub struct Listener {
     pub client_certificates: Option<ClientRule>,
     /// What becomes of messages with odd line ends.
     pub bare_newline: BareNewline,
+    /// Networks of fronts before this one: they tell each client's address, and have to.
+    pub proxy_from: Vec<Network>,
     /// Where sessions go.
     pub target: Target,
     /// How the backend learns who the client is.
     pub identity: Identity,
+    /// What the backend is, if that was said.
+    pub preset: Option<Preset>,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

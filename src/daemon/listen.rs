@@ -5,7 +5,7 @@ use std::{
     io,
     net::{SocketAddr, UdpSocket},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::{Poll, ready},
     time::Duration,
 };
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     admission::{Permit, Strangers},
     ids::Ids,
+    introduce::introduce,
 };
 use crate::{
     backend,
@@ -55,6 +56,8 @@ pub(super) struct Manner {
     pub strangers_per_address: usize,
     /// Nobody asked for this listener in so many words.
     pub is_standard: bool,
+    /// Whether it was said aloud that a front sends no PROXY header here. Once is enough.
+    pub told: AtomicBool,
 }
 
 /// A bound socket that nobody accepts from yet.
@@ -178,21 +181,35 @@ fn is_fleeting(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| fleeting.contains(&errno))
 }
 
+/// Who has just come: a client, or a front that brings one.
 fn admit(tcp: TcpStream, peer: SocketAddr, manner: &Arc<Manner>, door: &Door, permit: Permit) {
-    let policy = manner.policy.clone();
-    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let Ok(local) = tcp.local_addr() else { return };
+    let [peer, local] = [peer, local].map(|a| SocketAddr::new(a.ip().to_canonical(), a.port()));
+    let arrival = Arrival { id: door.ids.next(), tcp, peer, local, via: None };
+    if !manner.policy.is_front(peer.ip()) {
+        return let_in(arrival, manner, door, permit);
+    }
+    let (manner, door) = (manner.clone(), door.clone());
+    tokio::spawn(async move {
+        let _guard = PanicGuard { peer };
+        if let Some(arrival) = introduce(arrival, &manner, &door.house).await {
+            let_in(arrival, &manner, &door, permit);
+        }
+    });
+}
+
+/// A client whose address is known.
+fn let_in(arrival: Arrival, manner: &Arc<Manner>, door: &Door, permit: Permit) {
+    let (policy, peer) = (manner.policy.clone(), arrival.peer);
     let Some(stranger) = door.strangers.admit(peer.ip(), manner.strangers_per_address) else {
         tracing::debug!(%peer, "limits.pre_login_per_address is reached");
         tokio::spawn(async move {
-            turn_away(tcp, &policy).await;
+            turn_away(arrival.tcp, &policy).await;
             drop(permit);
         });
         return;
     };
-    let Ok(local) = tcp.local_addr() else { return };
-    let local = SocketAddr::new(local.ip().to_canonical(), local.port());
     let (house, alerts, alive) = (door.house.clone(), door.alerts.clone(), door.alive.clone());
-    let arrival = Arrival { id: door.ids.next(), tcp, peer, local };
     tokio::spawn(async move {
         let _guard = PanicGuard { peer };
         let summary = serve(arrival, &policy, &house, move || drop(stranger)).await;

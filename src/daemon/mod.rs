@@ -6,6 +6,7 @@ mod background;
 mod changes;
 mod first_start;
 mod ids;
+mod introduce;
 mod listen;
 mod resources;
 mod run;

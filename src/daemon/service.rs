@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use arc_swap::ArcSwap;
@@ -104,6 +104,7 @@ impl Service {
                 client_certificates: listener.client_certificates.clone(),
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
+                proxy_from: listener.proxy_from.clone(),
                 backend: self.backends.get(&key(listener), config),
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
@@ -113,6 +114,7 @@ impl Service {
                 policy: Arc::new(policy),
                 strangers_per_address: config.limits.pre_login_per_address,
                 is_standard: listener.is_standard,
+                told: AtomicBool::new(false),
             };
             if let Some(listening) = self.listening.get(&named) {
                 listening.change(manner);

@@ -3,7 +3,7 @@
 
 use super::{
     Facts,
-    xclient::{TTL, destination},
+    xclient::{destination, ttl},
 };
 
 /// The arguments of the ID command. All values are numbers, addresses and checked names, so that
@@ -17,7 +17,7 @@ pub fn arguments(facts: &Facts) -> String {
         ("x-connected-ip", local.ip().to_canonical().to_string()),
         ("x-connected-port", local.port().to_string()),
         ("x-session-id", id.to_string()),
-        ("x-proxy-ttl", TTL.to_string()),
+        ("x-proxy-ttl", ttl(facts).to_string()),
         ("x-client-transport", if tls.is_some() { "TLS" } else { "insecure" }.to_owned()),
     ];
     fields.extend(destination(facts).map(|name| ("x-connected-name", name.to_owned())));

@@ -2,6 +2,7 @@
 //!
 //! Like the protocol rooms, nothing here reads a socket or a clock.
 
+pub mod announced;
 mod crc32c;
 pub mod imap_id;
 pub mod proxy;
@@ -94,6 +95,8 @@ pub struct Facts {
     pub peer: SocketAddr,
     /// The address of ours that it came to.
     pub local: SocketAddr,
+    /// How many fronts that speak the PROXY protocol it has passed on its way to us.
+    pub hops: u8,
     /// What it agreed on with us; `None` in clear.
     pub tls: Option<TlsFacts>,
     /// The name of its address, where the dialect tells one and the name leads back to the address.
@@ -139,7 +142,7 @@ pub struct ClientCertificate {
 #[cfg(test)]
 pub(crate) fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
     let (peer, local) = (peer.parse().unwrap(), local.parse().unwrap());
-    Facts { id: SessionId(0xab), peer, local, tls, name: None }
+    Facts { id: SessionId(0xab), peer, local, hops: 0, tls, name: None }
 }
 
 /// What a client of tests has agreed on with us.

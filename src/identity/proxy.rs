@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Facts, TlsFacts, crc32c::crc32c};
+use super::{Facts, TlsFacts, announced::HOPS, crc32c::crc32c};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Section 2.2: version 2, and the command.
@@ -54,10 +54,13 @@ pub fn header(facts: &Facts) -> Vec<u8> {
         tls_tlvs(tls, &mut body);
     }
     tlv(UNIQUE_ID, facts.id.to_string().as_bytes(), &mut body);
+    if facts.hops > 0 {
+        tlv(HOPS, &[facts.hops], &mut body);
+    }
     // Section 2.2.3: over the whole header, in which it is zero itself.
     tlv(CRC32C, &[0; 4], &mut body);
     let mut header = whole(PROXY, family, &body);
-    let (sum, end) = (crc32c(&header), header.len());
+    let (sum, end) = (crc32c([header.as_slice()]), header.len());
     header[end - 4..].copy_from_slice(&sum.to_be_bytes());
     header
 }
@@ -229,7 +232,8 @@ mod tests {
             client: shown(true, &"a".repeat(LONGEST_COMMON_NAME)).client,
             ..tls(Some(&name), Some(b"managesieve"))
         };
-        let longest = header(&facts("[2001:db8::1]:1", "[2001:db8::2]:2", Some(tls)));
+        let facts = facts("[2001:db8::1]:1", "[2001:db8::2]:2", Some(tls));
+        let longest = header(&Facts { hops: 4, ..facts });
         assert!(longest.len() <= 536, "{}", longest.len());
     }
 }

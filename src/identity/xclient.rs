@@ -10,7 +10,12 @@ use super::Facts;
 const LONGEST_COMMAND: usize = 512;
 
 /// How many more proxies a session may go through, as Dovecot counts them: a loop ends.
-pub(super) const TTL: u8 = 4;
+const TTL: u8 = 4;
+
+/// What is left of it for a client that has passed other fronts.
+pub(super) fn ttl(facts: &Facts) -> u8 {
+    TTL.saturating_sub(facts.hops).max(1)
+}
 
 /// What an MTA says of an address that has no name for now. Of one that never has a name
 /// (`[UNAVAILABLE]`) some take no mail; and without the attribute the front's own name stays.
@@ -25,7 +30,7 @@ pub fn command(facts: &Facts) -> String {
     let transport = if tls.is_some() { "TLS" } else { "insecure" };
     let address = peer.ip().to_canonical();
     // Writing to a String does not fail.
-    let _ = write!(text, " ADDR={address} PORT={} SESSION={id} TTL={TTL}", peer.port());
+    let _ = write!(text, " ADDR={address} PORT={} SESSION={id} TTL={}", peer.port(), ttl(facts));
     let _ = write!(text, " CLIENT-TRANSPORT={transport}");
     // Behind `DESTNAME=` stands text, not a string of the protocol.
     if let Some(name) = destination(facts) {
@@ -44,7 +49,7 @@ pub fn commands(listed: &str, facts: &Facts) -> Option<Vec<String>> {
     if !is_listed("ADDR") {
         return None;
     }
-    let Facts { peer, local, name, id, tls } = facts;
+    let Facts { peer, local, name, id, tls, .. } = facts;
     let name = name.as_deref().unwrap_or(NO_NAME);
     let transport = if tls.is_some() { "TLS" } else { "insecure" };
     let mut commands = vec![String::from("XCLIENT")];
@@ -52,7 +57,7 @@ pub fn commands(listed: &str, facts: &Facts) -> Option<Vec<String>> {
         ("NAME", name.to_owned()),
         ("REVERSE_NAME", name.to_owned()),
         ("SESSION", id.to_string()),
-        ("TTL", TTL.to_string()),
+        ("TTL", ttl(facts).to_string()),
         ("CLIENT-TRANSPORT", transport.to_owned()),
         ("DESTNAME", destination(facts).unwrap_or_default().to_owned()),
         ("DESTADDR", address(local.ip())),

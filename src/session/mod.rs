@@ -18,7 +18,7 @@ use crate::{
     values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
 };
 
-pub use serve::{Arrival, serve};
+pub use serve::{Arrival, Via, serve};
 pub use summary::{End, Summary};
 
 /// What a listener means for its sessions. They take it at accept, and keep it.
@@ -36,6 +36,8 @@ pub struct Policy {
     pub bare_newline: BareNewline,
     /// Networks whose clients may go on in clear where TLS is required.
     pub plaintext_from: Vec<Network>,
+    /// Networks of fronts before this one.
+    pub proxy_from: Vec<Network>,
     /// Where sessions go.
     pub backend: Arc<Backend>,
     /// Our own name.
@@ -47,6 +49,12 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether who comes from there is a front, and has to say whom it brings.
+    #[must_use]
+    pub fn is_front(&self, peer: IpAddr) -> bool {
+        self.proxy_from.iter().any(|net| net.contains(peer))
+    }
+
     /// What a client from there may be offered in clear.
     fn in_clear(&self, peer: IpAddr) -> Offer {
         let is_trusted = self.plaintext_from.iter().any(|net| net.contains(peer));

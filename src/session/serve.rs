@@ -37,6 +37,19 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Where it came to.
     pub local: SocketAddr,
+    /// The front that brought it; `None`: it came by itself.
+    pub via: Option<Box<Via>>,
+}
+
+/// A front before us, which told where its client comes from and came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// Where the front itself comes from.
+    pub front: SocketAddr,
+    /// Its name for the session, if it has one.
+    pub id: Option<String>,
+    /// So many fronts has the client passed, this one included.
+    pub hops: u8,
 }
 
 /// Serves one client to its end. `logged_in` is called once the client has proved who it is, or
@@ -47,11 +60,11 @@ pub fn serve<'a, F: FnOnce()>(
     house: &'a House,
     logged_in: F,
 ) -> impl Future<Output = Summary> + use<'a, F> {
-    let Arrival { id, tcp, peer, local } = arrival;
+    let Arrival { id, tcp, peer, local, via } = arrival;
     let mut session = Session {
         policy,
         house,
-        summary: Summary::new(id, peer, local),
+        summary: Summary::new(id, peer, local, via),
         offer: policy.in_clear(peer.ip()),
         greeted: false,
         shown: None,
@@ -405,6 +418,7 @@ impl<F: FnOnce()> Session<'_, F> {
             id: self.summary.id,
             peer: self.summary.peer,
             local: self.summary.local,
+            hops: self.summary.via.as_ref().map_or(0, |via| via.hops),
             tls: self.summary.tls.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Policy;
+use super::{Policy, Via};
 use crate::{
     error::SessionError,
     identity::{SessionId, TlsFacts},
@@ -35,6 +35,8 @@ pub struct Summary {
     pub peer: SocketAddr,
     /// Where it came to.
     pub local: SocketAddr,
+    /// The front that brought it.
+    pub via: Option<Box<Via>>,
     /// What was agreed on; `None` in clear, and where nothing was.
     pub tls: Option<TlsFacts>,
     /// The name that the client asked for in a handshake that failed.
@@ -54,11 +56,17 @@ pub struct Summary {
 
 impl Summary {
     /// A session that begins now.
-    pub(super) fn new(id: SessionId, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        via: Option<Box<Via>>,
+    ) -> Self {
         Self {
             id,
             peer,
             local,
+            via,
             tls: None,
             asked: None,
             certificate: None,
@@ -85,6 +93,7 @@ impl Summary {
     /// Says it. RFC 8314 §4 wants the TLS version and cipher to be logged.
     pub fn log(&self, policy: &Policy) {
         let tls = self.tls.as_ref();
+        let via = self.via.as_deref();
         let client = tls.and_then(|t| t.client.as_deref());
         let end = match &self.end {
             Ok(End::Closed(Side::Client)) => "closed by the client".to_owned(),
@@ -98,6 +107,8 @@ impl Summary {
             id = %self.id,
             peer = %self.peer,
             listener = %self.local,
+            via = via.map(|v| tracing::field::display(v.front)),
+            via_id = via.and_then(|v| v.id.as_deref()),
             protocol = policy.protocol.name(),
             sni = tls.and_then(|t| t.sni.as_deref()).or(self.asked.as_deref()),
             certificate = self.certificate.as_deref(),

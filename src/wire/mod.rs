@@ -1,10 +1,12 @@
 //! Where the protocol rooms' machines meet tokio: streams, inboxes, and the driver of dialogues.
 
+mod announced;
 mod dialogue;
 mod inbox;
 mod scratch;
 mod stream;
 
+pub use announced::{Unannounced, announced};
 pub use dialogue::{Broken, converse};
 pub use inbox::Inbox;
 pub use scratch::scratch;

@@ -10,6 +10,7 @@
     reason = "each test binary uses its own part of this, and tests may panic"
 )]
 
+pub mod announced;
 pub mod ca;
 pub mod commands;
 pub mod folder;
