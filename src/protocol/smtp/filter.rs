@@ -41,6 +41,8 @@ pub struct Filter {
     in_chunks: bool,
     /// Between MAIL and its end.
     in_transaction: bool,
+    /// The backend has said good-bye.
+    is_over: bool,
 }
 
 /// What the client's next octets are.
@@ -88,6 +90,7 @@ impl Filter {
             chunking: capability::has(listed, "CHUNKING"),
             in_chunks: false,
             in_transaction: false,
+            is_over: false,
         }
     }
 
@@ -230,6 +233,8 @@ impl Filter {
     }
 
     fn reply(&mut self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
+        // RFC 5321 §3.8; with 521, Postfix' postscreen closes.
+        self.is_over = matches!(reply.code, 221 | 421 | 521);
         // Without a command it is a 421: the backend says good-bye.
         let Some(sent) = self.in_flight.pop_front() else { return Verdict::Pass };
         let mut verdict = Verdict::Pass;
@@ -323,6 +328,10 @@ impl seam::Filter for Filter {
         // A reply in the place of another's would be taken for it; and one is certain: 421, or the
         // refusal of a message, is true of whatever it is taken for.
         true
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 
     fn is_slow(&self) -> bool {
