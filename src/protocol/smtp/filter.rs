@@ -41,7 +41,7 @@ pub struct Filter {
     in_chunks: bool,
     /// Between MAIL and its end.
     in_transaction: bool,
-    /// The backend has said good-bye.
+    /// The backend's last word was one after which it may close.
     is_over: bool,
 }
 
@@ -233,8 +233,8 @@ impl Filter {
     }
 
     fn reply(&mut self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
-        // RFC 5321 §3.8; with 521, Postfix' postscreen closes.
-        self.is_over = matches!(reply.code, 221 | 421 | 521);
+        // RFC 5321 §3.8. Who refuses and then closes, as Postfix' postscreen does, has said why.
+        self.is_over = reply.code == 221 || reply.code >= 400;
         // Without a command it is a 421: the backend says good-bye.
         let Some(sent) = self.in_flight.pop_front() else { return Verdict::Pass };
         let mut verdict = Verdict::Pass;
@@ -331,7 +331,7 @@ impl seam::Filter for Filter {
     }
 
     fn is_over(&self) -> bool {
-        self.is_over
+        self.is_over && self.in_flight.is_empty()
     }
 
     fn is_slow(&self) -> bool {
