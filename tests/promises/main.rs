@@ -9,11 +9,14 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod openssl;
+mod pool;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
 mod a_certificate_is_made_as_servers_need_it;
 mod a_handshake_ends_in_time;
+mod a_name_leads_to_its_own_server;
+mod a_pool_survives_its_members;
 mod a_probe_finds_what_is_wrong;
 mod a_probe_sees_what_can_be_smuggled;
 mod a_probe_sees_what_clients_see;

@@ -128,6 +128,7 @@ impl Filter {
         }
         match self.command(line) {
             Judged::Send(verdict) => {
+                self.is_over = false;
                 if verdict == Verdict::Replace {
                     out.to_backend.extend_from_slice(line.text);
                     out.to_backend.extend_from_slice(b"\r\n");
@@ -233,10 +234,12 @@ impl Filter {
     }
 
     fn reply(&mut self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
+        let sent = self.in_flight.pop_front();
         // RFC 5321 §3.8. Who refuses and then closes, as Postfix' postscreen does, has said why.
-        self.is_over = reply.code == 221 || reply.code >= 400;
+        self.is_over =
+            matches!(reply.code, 221 | 421) || (reply.code >= 400 && self.in_flight.is_empty());
         // Without a command it is a 421: the backend says good-bye.
-        let Some(sent) = self.in_flight.pop_front() else { return Verdict::Pass };
+        let Some(sent) = sent else { return Verdict::Pass };
         let mut verdict = Verdict::Pass;
         let mut client = None;
         match sent {
@@ -331,7 +334,7 @@ impl seam::Filter for Filter {
     }
 
     fn is_over(&self) -> bool {
-        self.is_over && self.in_flight.is_empty()
+        self.is_over
     }
 
     fn is_slow(&self) -> bool {
