@@ -116,3 +116,112 @@ pub async fn look_up(name: String) -> io::Result<Vec<IpAddr>> {
     // The port is of no interest; that it takes one is the function's way.
     Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.map(|address| address.ip()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn lost() -> io::Result<Vec<IpAddr>> {
+        Err(io::Error::other("no such name"))
+    }
+
+    #[test]
+    fn the_last_good_answer_is_kept() {
+        let mut answers = Answers::default();
+        assert_eq!(answers.take(lost()), Change::Lost("no such name".into()));
+        assert_eq!(answers.take(lost()), Change::None, "said once");
+        let both = ips(&["10.0.0.5", "10.0.0.6"]);
+        assert_eq!(
+            answers.take(Ok(ips(&["10.0.0.6", "::ffff:10.0.0.5", "10.0.0.6"]))),
+            Change::Addresses(both.clone())
+        );
+        assert_eq!(answers.take(Ok(both.clone())), Change::None, "whatever the order");
+        assert_eq!(answers.take(Ok(Vec::new())), Change::Lost("it has no addresses".into()));
+        assert_eq!(answers.take(lost()), Change::None);
+        assert_eq!(answers.take(Ok(both)), Change::Found);
+        assert_eq!(answers.take(lost()), Change::Lost("no such name".into()), "again");
+        let other = ips(&["10.0.0.7"]);
+        assert_eq!(answers.take(Ok(other.clone())), Change::Addresses(other));
+    }
+
+    #[test]
+    fn a_name_that_is_lost_is_looked_up_more_often_and_never_less() {
+        let every = Duration::from_secs(30);
+        let mut answers = Answers::default();
+        assert_eq!(answers.rest(every), every);
+        let mut before = Duration::ZERO;
+        for _ in 0..50 {
+            answers.take(lost());
+            let rest = answers.rest(every);
+            assert!(rest >= before && rest >= BACKOFF && rest <= every);
+            before = rest;
+        }
+        assert_eq!(before, every);
+        answers.failures = 1;
+        assert_eq!(answers.rest(Duration::from_millis(200)), Duration::from_millis(200));
+    }
+
+    /// A resolver that says what the test wants it to, when the test wants it to be asked.
+    #[tokio::test]
+    async fn pools_hear_of_changes_and_of_nothing_else() {
+        let script = Mutex::new(
+            vec![
+                lost(),
+                Ok(ips(&["10.0.0.5"])),
+                lost(),
+                Ok(Vec::new()),
+                Ok(ips(&["10.0.0.5"])),
+                Ok(ips(&["10.0.0.6", "10.0.0.5"])),
+            ]
+            .into_iter(),
+        );
+        let (wake, (asked, mut asks)) = (Arc::new(Notify::new()), mpsc::unbounded_channel());
+        let (changed, mut changes) = mpsc::unbounded_channel();
+        let look_up = |name: String| {
+            assert_eq!(name, "mail.example.org");
+            let answer = script.lock().unwrap().next();
+            asked.send(()).unwrap();
+            async {
+                match answer {
+                    Some(answer) => answer,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        let every = Duration::from_secs(3600);
+        let resolving = keep_resolving(
+            "mail.example.org".into(),
+            Vec::new(),
+            every,
+            wake.clone(),
+            look_up,
+            |a| {
+                changed.send(a).unwrap();
+            },
+        );
+        let director = async {
+            for _ in 0..7 {
+                asks.recv().await.unwrap();
+                wake.notify_one();
+            }
+        };
+        tokio::select! {
+            () = resolving => {}
+            () = director => {}
+        }
+        let mut heard = Vec::new();
+        while let Ok(addresses) = changes.try_recv() {
+            heard.push(addresses);
+        }
+        let all = [vec![], ips(&["10.0.0.5"]), ips(&["10.0.0.5", "10.0.0.6"])];
+        assert_eq!(heard, all, "the first answer in any case, so that nobody waits for more");
+    }
+}

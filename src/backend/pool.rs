@@ -228,3 +228,139 @@ fn differences(known: &[(String, Arc<Learned>)], common: &Learned) -> String {
     };
     known.iter().filter_map(extra).collect::<Vec<_>>().join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{backend::Key, identity::Identity, values::Target};
+
+    fn member(port: u16) -> Member {
+        let target = Target::Tcp(([192, 0, 2, 1], port).into());
+        let key = Key { target, protocol: Protocol::Imap, identity: Identity::None };
+        Member { backend: Arc::new(Backend::new(key, None)), drain: false }
+    }
+
+    fn pool(balance: Balance, members: &[Member]) -> Pool {
+        let pool = Pool::new("pool".into(), Protocol::Imap, balance);
+        pool.furnish(members.to_vec(), true);
+        pool
+    }
+
+    fn client(n: u8) -> IpAddr {
+        IpAddr::from([203, 0, 113, n])
+    }
+
+    fn port(visit: &Visit) -> u16 {
+        match &visit.key().target {
+            Target::Tcp(address) => address.port(),
+            Target::Unix(_) => 0,
+        }
+    }
+
+    /// Where the sessions of this client go, those that fail included.
+    fn ports(pool: &Pool, n: u8) -> Vec<u16> {
+        let mut search = pool.seek(client(n));
+        std::iter::from_fn(|| search.next(Instant::now())).map(|visit| port(&visit)).collect()
+    }
+
+    #[test]
+    fn a_search_ends_after_three_and_goes_nowhere_twice() {
+        let members: Vec<Member> = (1..=5).map(member).collect();
+        for balance in
+            [Balance::First, Balance::HashClient, Balance::LeastSessions, Balance::RoundRobin]
+        {
+            let pool = pool(balance, &members);
+            for n in 0..20 {
+                let mut ports = ports(&pool, n);
+                ports.sort_unstable();
+                ports.dedup();
+                assert_eq!(ports.len(), 3, "{balance}");
+            }
+        }
+        assert_eq!(ports(&pool(Balance::First, &members[..1]), 1), [1]);
+        assert_eq!(ports(&pool(Balance::First, &[]), 1), [] as [u16; 0]);
+    }
+
+    #[test]
+    fn what_drains_gets_nobody_also_when_all_others_are_gone() {
+        let mut members: Vec<Member> = (1..=3).map(member).collect();
+        members[1].drain = true;
+        let pool = pool(Balance::RoundRobin, &members);
+        for n in 0..10 {
+            assert!(!ports(&pool, n).contains(&2));
+        }
+        for n in 0..10 {
+            for visit in [0, 2].map(|m| Visit::new(members[m].backend.clone(), client(n))) {
+                visit.unreachable(&"gone");
+            }
+        }
+        assert!(!pool.is_up());
+        assert!(!ports(&pool, 1).contains(&2));
+    }
+
+    #[test]
+    fn visits_are_counted_as_long_as_they_last() {
+        let members: Vec<Member> = (1..=2).map(member).collect();
+        let pool = pool(Balance::LeastSessions, &members);
+        let visits: Vec<Visit> =
+            (0..10).map(|n| pool.seek(client(n)).next(Instant::now()).unwrap()).collect();
+        assert_eq!([0, 1].map(|n: usize| members[n].backend.sessions()), [5, 5]);
+        drop(visits);
+        assert_eq!([0, 1].map(|n: usize| members[n].backend.sessions()), [0, 0]);
+    }
+
+    /// A client whose sessions fail wherever they go, and another one that has no trouble.
+    #[test]
+    fn one_client_takes_at_most_half_from_the_others() {
+        let members: Vec<Member> = (1..=4).map(member).collect();
+        let pool = pool(Balance::RoundRobin, &members);
+        for _ in 0..50 {
+            let mut search = pool.seek(client(1));
+            while let Some(visit) = search.next(Instant::now()) {
+                visit.unreachable(&"refused");
+            }
+        }
+        let mut others: Vec<u16> = (0..50).map(|_| ports(&pool, 2)[0]).collect();
+        others.sort_unstable();
+        others.dedup();
+        assert_eq!(others.len(), 2, "two of four are still used: {others:?}");
+        // One session that is served, and all is forgotten there.
+        Visit::new(members[0].backend.clone(), client(2)).served();
+        Visit::new(members[1].backend.clone(), client(2)).served();
+        assert!(members[0].backend.is_up() && members[1].backend.is_up());
+    }
+
+    /// Any order of failures and successes: whoever is well is found, and rests end.
+    #[test]
+    fn every_rest_ends() {
+        let members: Vec<Member> = (1..=3).map(member).collect();
+        let pool = pool(Balance::First, &members);
+        Visit::new(members[0].backend.clone(), client(1)).failed(&"closed");
+        Visit::new(members[0].backend.clone(), client(2)).failed(&"closed");
+        assert_eq!(ports(&pool, 3)[0], 2);
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(port(&pool.seek(client(3)).next(later).unwrap()), 1);
+    }
+
+    #[test]
+    fn what_is_offered_is_found_again_only_when_something_new_is_learned() {
+        let members: Vec<Member> = (1..=2).map(member).collect();
+        let pool = pool(Balance::First, &members);
+        assert_eq!(pool.learned(), None);
+        let learn = |n: usize, list: &[&str]| {
+            let capabilities = list.iter().map(|&c| c.to_owned()).collect();
+            members[n].backend.learn(Learned { banner: n.to_string(), capabilities });
+        };
+        learn(0, &["IMAP4rev1", "IDLE"]);
+        assert_eq!(pool.learned().unwrap().capabilities, ["IMAP4rev1", "IDLE"]);
+        learn(1, &["IDLE", "ID", "IMAP4rev1"]);
+        let both = pool.learned().unwrap();
+        assert_eq!(both.capabilities, ["IMAP4rev1", "IDLE"]);
+        learn(1, &["IDLE", "ID", "IMAP4rev1"]);
+        assert!(Arc::ptr_eq(&both, &pool.learned().unwrap()), "it is no news");
+        learn(1, &["IMAP4rev1"]);
+        assert_eq!(pool.learned().unwrap().capabilities, ["IMAP4rev1"]);
+    }
+}

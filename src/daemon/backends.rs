@@ -282,3 +282,60 @@ fn probe(backend: &Arc<Backend>, setting: &Setting) -> AbortHandle {
     let probing = backend::keep_probing(backend.clone(), hostname, timeouts, memory);
     tokio::spawn(probing).abort_handle()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(backends: &str) -> Config {
+        let text = format!(
+            "certificates: [/a]\nhostname: front.example.org\nstate_dir: /nonexistent\nbackends:\n{backends}listeners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit, backend: a }}\n"
+        );
+        Config::parse(&text).unwrap()
+    }
+
+    fn members(backends: &Arc<Backends>, config: &Config) -> Vec<Arc<Backend>> {
+        let listener = &config.listeners[0];
+        let pool = backends.pool(listener.protocol, &listener.backend);
+        backends.keep_only(config);
+        pool.members().iter().map(|member| member.backend.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_reload_keeps_the_members_that_stay() {
+        let backends = Arc::new(Backends::default());
+        let before =
+            members(&backends, &config("  a: { addresses: [\"127.0.0.1:1\", \"127.0.0.2:1\"] }\n"));
+        let after = members(
+            &backends,
+            &config(
+                "  a: { balance: first, addresses: [{ address: \"127.0.0.2:1\", drain: true }, \"127.0.0.3:1\"] }\n",
+            ),
+        );
+        assert_eq!((before.len(), after.len()), (2, 2));
+        assert!(Arc::ptr_eq(&before[1], &after[0]), "health, sessions and what was learned stay");
+        assert_eq!(backends.lock().backends.len(), 2, "the one that left is forgotten");
+        assert_eq!(backends.lock().pools.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_name_becomes_its_addresses_and_never_this_front() {
+        let backends = Arc::new(Backends::default());
+        let mut config = config("  a: { addresses: [\"mail.invalid:1\", \"127.0.0.9:1\"] }\n");
+        config.listeners[0].bind = vec!["127.0.0.5:1".parse().unwrap()];
+        backends.adopt(&config);
+        let first = members(&backends, &config);
+        assert_eq!(first.len(), 1, "nothing is known of the name");
+        let ip = |n: u8| IpAddr::from([127, 0, 0, n]);
+        let find = |addresses: &[u8]| {
+            backends.found("mail.invalid", addresses.iter().map(|n| ip(*n)).collect());
+            let members = members(&backends, &config);
+            members.iter().map(|m| m.key().target.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(find(&[7, 8, 5, 9]), ["127.0.0.7:1", "127.0.0.8:1", "127.0.0.9:1"]);
+        let eight = members(&backends, &config)[1].clone();
+        assert_eq!(find(&[8]), ["127.0.0.8:1", "127.0.0.9:1"]);
+        assert!(Arc::ptr_eq(&eight, &members(&backends, &config)[0]), "it is the same as before");
+        assert_eq!(backends.lock().backends.len(), 2);
+    }
+}
