@@ -6,7 +6,7 @@ use super::Key;
 use crate::protocol::Learned;
 
 /// A folder with one small text file for each backend: the banner, then a capability a line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     folder: PathBuf,
 }

@@ -23,10 +23,10 @@ use crate::{
 const FIRST_PROBES: Duration = Duration::from_secs(3);
 
 /// All backends, names and pools. One lock, never held for longer than it takes to look something up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Backends(Mutex<All>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct All {
     setting: Setting,
     backends: HashMap<Key, Probed>,
@@ -43,19 +43,29 @@ struct Probed {
 }
 
 /// What a probe goes by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Manner {
     hostname: String,
     timeouts: Timeouts,
 }
 
 /// What all that is found goes by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Setting {
     manner: Manner,
     memory: Memory,
     /// Our own addresses.
     binds: Vec<SocketAddr>,
+}
+
+impl Setting {
+    fn of(config: &Config) -> Self {
+        Self {
+            manner: Manner { hostname: config.hostname.clone(), timeouts: config.timeouts },
+            memory: Memory::new(config.state_dir.join("learned")),
+            binds: config.listeners.iter().flat_map(|l| &l.bind).copied().collect(),
+        }
+    }
 }
 
 /// A host name.
@@ -69,6 +79,16 @@ struct Named {
 }
 
 impl Backends {
+    /// None so far. All that will be found goes by this configuration.
+    pub(super) fn new(config: &Config) -> Self {
+        Self(Mutex::new(All {
+            setting: Setting::of(config),
+            backends: HashMap::new(),
+            names: HashMap::new(),
+            pools: HashMap::new(),
+        }))
+    }
+
     /// Waits a while until something is known of each backend of this configuration. Those that are
     /// new are probed from now on.
     pub(super) async fn meet(self: &Arc<Self>, config: &Config) {
@@ -94,11 +114,7 @@ impl Backends {
     /// From now on, all that is found goes by this configuration.
     fn adopt(&self, config: &Config) {
         let mut all = self.lock();
-        all.setting = Setting {
-            manner: Manner { hostname: config.hostname.clone(), timeouts: config.timeouts },
-            memory: Memory::new(config.state_dir.join("learned")),
-            binds: config.listeners.iter().flat_map(|l| &l.bind).copied().collect(),
-        };
+        all.setting = Setting::of(config);
         let All { setting, backends, .. } = &mut *all;
         for probed in backends.values_mut().filter(|probed| probed.manner != setting.manner) {
             probed.probe.abort();
@@ -303,9 +319,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_reload_keeps_the_members_that_stay() {
-        let backends = Arc::new(Backends::default());
-        let before =
-            members(&backends, &config("  a: { addresses: [\"127.0.0.1:1\", \"127.0.0.2:1\"] }\n"));
+        let first = config("  a: { addresses: [\"127.0.0.1:1\", \"127.0.0.2:1\"] }\n");
+        let backends = Arc::new(Backends::new(&first));
+        let before = members(&backends, &first);
         let after = members(
             &backends,
             &config(
@@ -320,10 +336,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_becomes_its_addresses_and_never_this_front() {
-        let backends = Arc::new(Backends::default());
         let mut config = config("  a: { addresses: [\"mail.invalid:1\", \"127.0.0.9:1\"] }\n");
         config.listeners[0].bind = vec!["127.0.0.5:1".parse().unwrap()];
-        backends.adopt(&config);
+        let backends = Arc::new(Backends::new(&config));
         let first = members(&backends, &config);
         assert_eq!(first.len(), 1, "nothing is known of the name");
         let ip = |n: u8| IpAddr::from([127, 0, 0, n]);

@@ -461,6 +461,9 @@ fn members_that_differ_offer_what_all_have() {
         .collect();
     let [said] = &said[..] else { panic!("once: {said:?}") };
     assert!(said.contains(&format!("{} alone has AUTH=LOGIN", members[1].address)), "{said}");
+    // What was learned is kept for the next start, where the configuration says.
+    let kept = std::fs::read_dir(front.folder.path().join("state/learned")).unwrap();
+    assert_eq!(kept.count(), 3);
     let probes: Vec<usize> = members.iter().map(Member::probes).collect();
     for member in &members {
         list(member, "IMAP4rev1 ID IDLE");
