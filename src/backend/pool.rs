@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::{
     Backend, Visit,
     choice::{Seat, affinity, choose},
+    health::State,
 };
 use crate::{
     protocol::{Learned, Protocol},
@@ -198,6 +199,11 @@ impl Search<'_> {
     fn peek(&self, now: Instant) -> Option<usize> {
         if self.tried.count_ones() >= MOST_TRIES {
             return None;
+        }
+        // What follows would say the same of a pool of one.
+        if let [only] = self.members.as_slice() {
+            let is_useless = || matches!(only.backend.state(now), State::Out { is_slow: true });
+            return (self.tried == 0 && !only.drain && !is_useless()).then_some(0);
         }
         let mut places = Vec::with_capacity(self.members.len());
         let mut seats = Vec::with_capacity(self.members.len());
