@@ -1,16 +1,23 @@
 //! The mail servers behind us: how they are reached, whether they are well, what was learned of
 //! them. A backend outlives snapshots: a reload that leaves it alone forgets nothing.
 
+mod choice;
 mod dial;
+mod health;
 mod memory;
+mod names;
+mod pool;
 mod probe;
+mod visit;
 
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use arc_swap::ArcSwapOption;
@@ -22,12 +29,14 @@ use crate::{
     values::Target,
 };
 
+use health::{During, Failure, Health, State};
+
 pub use dial::{dial, keep_alive};
 pub use memory::Memory;
+pub use names::{keep_resolving, look_up};
+pub use pool::{Member, Pool, Search};
 pub use probe::keep_probing;
-
-/// So many failures in a row, and a backend is down. Real dials count, too.
-const FAILURES_TO_GO_DOWN: u32 = 3;
+pub use visit::Visit;
 
 /// What makes a backend the one that it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,8 +59,13 @@ impl fmt::Display for Key {
 #[derive(Debug)]
 pub struct Backend {
     key: Key,
+    /// The key's target, as text.
+    address: String,
     learned: ArcSwapOption<Learned>,
-    failures: AtomicU32,
+    health: Mutex<Health>,
+    /// Nothing bad is known of it: then nobody needs to look closer.
+    is_fine: AtomicBool,
+    sessions: AtomicUsize,
     /// Nobody listens there, and nobody ever has.
     absent: AtomicBool,
     wake: Notify,
@@ -65,9 +79,12 @@ impl Backend {
     pub fn new(key: Key, learned: Option<Learned>) -> Self {
         Self {
             met: watch::Sender::new(learned.is_some()),
+            address: key.target.to_string(),
             key,
             learned: ArcSwapOption::new(learned.map(Arc::new)),
-            failures: AtomicU32::new(0),
+            health: Mutex::default(),
+            is_fine: AtomicBool::new(true),
+            sessions: AtomicUsize::new(0),
             absent: AtomicBool::new(false),
             wake: Notify::new(),
         }
@@ -94,7 +111,37 @@ impl Backend {
     /// Whether it may be counted on.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.failures.load(Ordering::Relaxed) < FAILURES_TO_GO_DOWN
+        self.is_fine() || !self.health().is_down()
+    }
+
+    /// How many sessions of ours it has.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    fn is_fine(&self) -> bool {
+        self.is_fine.load(Ordering::Relaxed)
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn state(&self, now: Instant) -> State {
+        if self.is_fine() { State::Well } else { self.health().state(now) }
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether connections are refused there, and nothing was ever learned.
@@ -103,22 +150,45 @@ impl Backend {
         self.absent.load(Ordering::Relaxed)
     }
 
-    /// A session reached it.
-    pub fn succeeded(&self) {
+    /// A session was served.
+    fn served(&self) {
         self.absent.store(false, Ordering::Relaxed);
-        if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_GO_DOWN {
-            tracing::info!(backend = %self.key, "backend is up");
+        if !self.is_fine() && self.well(Health::served) {
+            // It may not be the same any more.
+            self.hurry();
         }
     }
 
-    /// It could not be reached, or made no sense. Says so once, when it is one time too many.
-    pub fn failed(&self, why: &dyn fmt::Display) {
-        let before = self.failures.fetch_add(1, Ordering::Relaxed);
-        if before == FAILURES_TO_GO_DOWN - 1 {
+    /// Something went wrong. Says so once, when it is one time too many.
+    fn failed(&self, failure: Failure, why: &dyn fmt::Display) {
+        let dice = RandomState::new().hash_one(failure.now);
+        let is_down_now = {
+            let mut health = self.health();
+            self.is_fine.store(false, Ordering::Relaxed);
+            health.failed(failure, dice)
+        };
+        if is_down_now {
             tracing::warn!(backend = %self.key, %why, "backend is down");
         } else {
             tracing::debug!(backend = %self.key, %why, "backend failed");
         }
+        if failure.during != During::Probe {
+            self.hurry();
+        }
+    }
+
+    /// It is well, as far as this can tell. Whether it was down before.
+    fn well(&self, says: fn(&mut Health) -> bool) -> bool {
+        let was_down = {
+            let mut health = self.health();
+            let was_down = says(&mut health);
+            self.is_fine.store(health.is_fine(), Ordering::Relaxed);
+            was_down
+        };
+        if was_down {
+            tracing::info!(backend = %self.key, "backend is up");
+        }
+        was_down
     }
 
     /// Nobody listens there.
@@ -137,7 +207,8 @@ impl Backend {
         if is_news {
             self.learned.store(Some(Arc::new(learned)));
         }
-        self.succeeded();
+        self.absent.store(false, Ordering::Relaxed);
+        self.well(Health::probed);
         is_news
     }
 }

@@ -1,13 +1,22 @@
 //! Asks a backend how it is and what it can do, at start and from time to time.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::AsyncWriteExt,
     time::{sleep, timeout},
 };
 
-use super::{Backend, Memory, dial};
+use super::{
+    Backend, Memory, dial,
+    health::{During, Failure, jittered},
+};
 use crate::{
     identity::{Facts, Identity, SessionId, TlsFacts},
     protocol::{Learned, Prober},
@@ -28,6 +37,7 @@ const LEAVE: Duration = Duration::from_secs(1);
 pub async fn keep_probing(backend: Arc<Backend>, host: String, timeouts: Timeouts, memory: Memory) {
     let mut wait = BACKOFF.0;
     loop {
+        let begin = Instant::now();
         match probe(&backend, &host, &timeouts).await {
             Ok(learned) => {
                 wait = timeouts.probe;
@@ -37,12 +47,15 @@ pub async fn keep_probing(backend: Arc<Backend>, host: String, timeouts: Timeout
             }
             Err(why) => {
                 wait = if wait >= timeouts.probe { BACKOFF.0 } else { (wait * 2).min(BACKOFF.1) };
-                backend.failed(&why);
+                let now = Instant::now();
+                let failure = Failure { now, took: now - begin, during: During::Probe };
+                backend.failed(failure, &why);
             }
         }
         backend.met.send_replace(true);
         tokio::select! {
-            () = sleep(wait) => {}
+            // What fails together, or was started together, need not be asked together.
+            () = sleep(jittered(wait, RandomState::new().hash_one(begin))) => {}
             // A client waits; but a thousand clients must not make a thousand probes.
             () = async { sleep(BACKOFF.0).await; backend.wake.notified().await; } => {}
         }
@@ -64,7 +77,7 @@ async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Lea
     let key = backend.key();
     let unreachable = |e: io::Error| format!("it cannot be reached: {e}");
     let dialled = dial(&key.target, timeouts.connect).await;
-    if dialled.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+    if dialled.as_ref().is_err_and(is_nobody) {
         backend.refuses_connections();
     }
     let mut link = dialled.map_err(unreachable)?;
@@ -89,6 +102,11 @@ async fn probe(backend: &Backend, host: &str, timeouts: &Timeouts) -> Result<Lea
     })?;
     take_leave(&mut link, b"", LEAVE).await;
     Ok(learned)
+}
+
+/// Nobody listens: there is no such port, or no such socket.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
 /// The usual reason for silence is that the two sides do not agree on how to begin.

@@ -1,9 +1,11 @@
 //! `vestibule check`
 
 use std::{
+    collections::HashMap,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use crate::{
@@ -52,8 +54,37 @@ fn all(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
 
 fn remarks(file: &Path, config: &Config, explain: bool) -> Vec<String> {
     let warnings = config.warnings.iter().map(|w| format!("{}: warning: {w}", file.display()));
-    let listeners = config.listeners.iter().filter(|_| explain).map(effective);
-    listeners.chain(warnings).collect()
+    let mut lines = Vec::new();
+    if explain {
+        lines.extend(config.listeners.iter().map(effective));
+        lines.extend(routes(&config.listeners));
+    }
+    lines.extend(warnings);
+    lines
+}
+
+/// Where clients go that ask for a name: once for all listeners that have the same routes.
+fn routes(listeners: &[Listener]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut told: Vec<&Arc<HashMap<Box<str>, usize>>> = Vec::new();
+    for Listener { routes, .. } in listeners.iter().filter(|l| !l.routes.names.is_empty()) {
+        if told.iter().any(|names| Arc::ptr_eq(names, &routes.names)) {
+            continue;
+        }
+        told.push(&routes.names);
+        let same = listeners.iter().filter(|l| Arc::ptr_eq(&l.routes.names, &routes.names));
+        let binds: Vec<String> = same.flat_map(|l| &l.bind).map(ToString::to_string).collect();
+        lines.push(format!("routes of {}:", binds.join(" ")));
+        let names = routes.names.iter();
+        let mut named: Vec<String> = names
+            .filter_map(|(name, to)| {
+                Some(format!("  {name:<40} -> {}", routes.backends.get(to)?.name))
+            })
+            .collect();
+        named.sort_unstable();
+        lines.append(&mut named);
+    }
+    lines
 }
 
 /// A listener with everything that its lines left out.
@@ -63,13 +94,17 @@ fn effective(listener: &Listener) -> String {
         .client_certificates
         .as_ref()
         .map_or(String::new(), |rule| format!(", client certificates: {}", rule.mode));
+    let backend = &listener.backend;
+    let balance = match backend.members.as_slice() {
+        [_] => String::new(),
+        _ => format!("{}, ", backend.balance),
+    };
     format!(
-        "{:<30} {:<10} {:<17} -> {} ({}){asked}",
+        "{:<30} {:<10} {:<17} -> {backend} ({balance}{}){asked}",
         bind.join(" "),
         listener.protocol.name(),
         listener.tls.to_string(),
-        listener.target,
-        listener.identity,
+        backend.identity,
     )
 }
 

@@ -32,7 +32,8 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let client_certificates_by_name = client_certificates::by_name(&mut top);
     let dane = dane::dane(&mut top);
     let backends = listeners::backends(&mut top);
-    let listeners = listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
+    let (listeners, routed) =
+        listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);
@@ -52,7 +53,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         default_certificate,
         certificate_by_address,
         lint,
-        wishes: names.wishes,
+        wishes: names.wishes.into_iter().chain(routed).collect(),
         client_certificates_by_name,
         dane,
         plaintext_from,

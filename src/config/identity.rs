@@ -60,11 +60,13 @@ impl Identities {
 pub(super) fn check(listeners: &[(String, Listener)], notebook: &Notebook) {
     let mut noted = BTreeSet::new();
     for (path, listener) in listeners {
-        let Listener { identity, protocol, .. } = listener;
-        if let Some(why) = misfit(*identity, *protocol)
-            && noted.insert((path, *protocol))
-        {
-            notebook.note(path, format!("its backend has identity: {identity}. {why}"));
+        for destination in listener.destinations() {
+            let identity = destination.identity;
+            if let Some(why) = misfit(identity, listener.protocol)
+                && noted.insert((path, listener.protocol, identity))
+            {
+                notebook.note(path, format!("its backend has identity: {identity}. {why}"));
+            }
         }
     }
 }

@@ -1,22 +1,27 @@
 //! Listeners, and the backends that they go to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
 };
 
 use serde_yaml::Value;
 
 use super::{
-    Listener, Preset, Problem, client_certificates,
+    Destination, Listener, Member, Preset, Problem, Routes,
+    address::{Address, address},
+    client_certificates, destination,
     identity::{self, Identities, identities},
-    section::{Notebook, Section},
+    routes::{self, Written},
+    section::{Notebook, Section, unknown},
 };
 use crate::{
+    certs::Wish,
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientMode, ClientRule, Network, Target, TlsMode, UnknownName},
+    values::{
+        Balance, BareNewline, ClientMode, ClientRule, Network, Site, Target, TlsMode, UnknownName,
+    },
 };
 
 /// What counts for all listeners that do not say something else.
@@ -38,29 +43,37 @@ pub(super) struct Backends {
 
 #[derive(Clone, Debug)]
 struct Backend {
-    address: Address,
+    name: String,
+    members: Vec<(Address, bool)>,
+    balance: Balance,
     identity: Identities,
     preset: Option<Preset>,
     ports: BTreeMap<Protocol, u16>,
 }
 
-#[derive(Clone, Debug)]
-enum Address {
-    /// The port follows from the protocol.
-    Ip(IpAddr),
-    Socket(SocketAddr),
-    Unix(PathBuf),
-}
-
 impl Backend {
-    fn target(&self, protocol: Protocol) -> Target {
-        match &self.address {
-            Address::Socket(address) => Target::Tcp(*address),
-            Address::Unix(path) => Target::Unix(path.clone()),
-            Address::Ip(ip) => {
-                let port = self.ports.get(&protocol).copied().unwrap_or(protocol.row().port);
-                Target::Tcp(SocketAddr::new(*ip, port))
-            }
+    /// One that is an address and nothing else.
+    fn bare(address: Address) -> Self {
+        Self {
+            name: "backend".to_owned(),
+            members: vec![(address, false)],
+            balance: Balance::default(),
+            identity: Identities::default(),
+            preset: None,
+            ports: BTreeMap::new(),
+        }
+    }
+
+    fn destination(&self, protocol: Protocol) -> Destination {
+        let port = self.ports.get(&protocol).copied().unwrap_or(protocol.row().port);
+        let member =
+            |(address, drain): &(Address, bool)| Member { site: address.site(port), drain: *drain };
+        Destination {
+            name: self.name.clone(),
+            members: self.members.iter().map(member).collect(),
+            balance: self.balance,
+            identity: self.identity(protocol),
+            preset: self.preset,
         }
     }
 
@@ -69,38 +82,61 @@ impl Backend {
     }
 }
 
+impl Backends {
+    /// The names of all that have one, sorted.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.named.keys().map(String::as_str).collect()
+    }
+
+    /// The routes for this protocol.
+    fn routes(&self, written: &Written, protocol: Protocol, tls: TlsMode) -> Routes {
+        if tls == TlsMode::None || written.names.is_empty() {
+            return Routes::default();
+        }
+        let used: BTreeSet<usize> = written.names.values().copied().collect();
+        let backend = |(n, backend): (usize, &Backend)| {
+            let destination = used.contains(&n).then(|| backend.destination(protocol))?;
+            // What a backend does not have, its names do not lead to.
+            destination.members.iter().all(|m| m.site.port() != Some(0)).then_some((n, destination))
+        };
+        let backends = self.named.values().enumerate().filter_map(backend).collect();
+        Routes { names: written.names.clone(), backends }
+    }
+}
+
 pub(super) fn backends(top: &mut Section<'_>) -> Backends {
-    let is_stated = top.value("backend").is_some();
-    let default: Option<String> = top.take("backend");
-    let default = default.and_then(|text| {
-        let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
-        let identity = Identities::default();
-        Some(Backend { address, identity, preset: None, ports: BTreeMap::new() })
-    });
     let mut named = BTreeMap::new();
     for (name, section) in top.named_sections("backends") {
-        if let Some(backend) = backend(section) {
+        if let Some(backend) = backend(section, &name) {
             named.insert(name, backend);
         }
     }
+    let is_stated = top.value("backend").is_some();
+    let stated: Option<String> = top.take("backend");
+    let known: Vec<&str> = named.keys().map(String::as_str).collect();
+    let default = stated.and_then(|text| match (named.get(&text), address(&text)) {
+        (Some(backend), _) => Some(backend.clone()),
+        // Without a dot it could be a host's name just as well.
+        (None, Ok(Address::Host { name, port: None }))
+            if !known.is_empty() && !name.contains('.') && name != "localhost" =>
+        {
+            top.note("backend", unknown("backend", &text, &known));
+            None
+        }
+        (None, Ok(address)) => Some(Backend::bare(address)),
+        (None, Err(why)) => {
+            top.note("backend", why);
+            None
+        }
+    });
     // With one, there is nothing to choose.
     let only = named.values().next().filter(|_| named.len() == 1).cloned();
     Backends { is_default_noted: is_stated && default.is_none(), default: default.or(only), named }
 }
 
-fn backend(mut section: Section<'_>) -> Option<Backend> {
-    let text: Option<String> = section.take("address");
-    let address = match text.as_deref().map(address) {
-        Some(Ok(address)) => Some(address),
-        Some(Err(why)) => {
-            section.note("address", why);
-            None
-        }
-        None => {
-            section.note("address", "it is missing: where does this backend listen?");
-            None
-        }
-    };
+fn backend(mut section: Section<'_>, name: &str) -> Option<Backend> {
+    let members = destination::members(&mut section);
+    let balance = section.take("balance").unwrap_or_default();
     let identity = identities(&mut section);
     let preset = section.take("preset");
     let mut ports = BTreeMap::new();
@@ -110,42 +146,33 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
         let port: Option<u16> = section.read(&path, value);
         ports.extend(protocol.zip(port));
     }
-    if !ports.is_empty() && !matches!(address, Some(Address::Ip(_)) | None) {
+    if !ports.is_empty() && members.iter().flatten().any(|(address, _)| !address.is_open()) {
         section.note(
             "ports",
             "the address has a port already; take it out there, or leave `ports` out",
         );
     }
     section.finish();
-    Some(Backend { address: address?, identity, preset, ports })
+    let (name, members) = (name.to_owned(), members?);
+    Some(Backend { name, members, balance, identity, preset, ports })
 }
 
-fn address(text: &str) -> Result<Address, String> {
-    if let Some(path) = text.strip_prefix("unix:").or_else(|| text.starts_with('/').then_some(text))
-    {
-        return Ok(Address::Unix(PathBuf::from(path)));
-    }
-    if let Ok(socket) = text.parse() {
-        return Ok(Address::Socket(socket));
-    }
-    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map(Address::Ip).map_err(|_| {
-        format!("`{text}` is not an address: write 10.0.0.5, 10.0.0.5:143, [2001:db8::5]:143 or unix:/path (names are not looked up)")
-    })
-}
-
+/// The listeners, and the names that their routes mean to be covered by certificates.
 pub(super) fn listeners(
     top: &mut Section<'_>,
     backends: &Backends,
     for_all: &ForAll,
     notebook: &Notebook,
     warnings: &mut Vec<Problem>,
-) -> Vec<Listener> {
+) -> (Vec<Listener>, Vec<Wish>) {
+    let mut routes = routes::routes(top, &backends.names(), &Written::default());
+    let mut wishes = std::mem::take(&mut routes.wishes);
     let listeners: Vec<(String, Listener)> = match top.sections("listeners") {
-        Some(sections) => {
-            sections.into_iter().filter_map(|s| listener(s, backends, for_all)).collect()
-        }
-        None => standard(top, backends, for_all)
+        Some(sections) => sections
+            .into_iter()
+            .filter_map(|s| listener(s, backends, for_all, &routes, &mut wishes))
+            .collect(),
+        None => standard(top, backends, for_all, &routes)
             .into_iter()
             .map(|l| ("listeners".to_owned(), l))
             .collect(),
@@ -166,22 +193,25 @@ pub(super) fn listeners(
         }
     }
     for (path, listener) in &listeners {
-        if let Target::Tcp(target) = &listener.target
-            && bound.keys().any(|bind| is_same(bind, target))
-        {
-            let text = format!(
-                "the backend {target} is this front itself, which would be a loop: on one machine, move the mail server to another port and tell `ports` or `address`"
-            );
-            notebook.note(path, text);
+        for site in listener.destinations().flat_map(|d| &d.members).map(|m| &m.site) {
+            if let Site::At(Target::Tcp(target)) = site
+                && bound.keys().any(|bind| is_same(bind, target))
+            {
+                let text = format!(
+                    "the backend {target} is this front itself, which would be a loop: on one machine, move the mail server to another port and tell `ports` or `address`"
+                );
+                notebook.note(path, text);
+            }
         }
     }
     identity::check(&listeners, notebook);
     for (path, listener) in &listeners {
         let is_mail_in = matches!(listener.protocol, Protocol::Smtp | Protocol::Submission);
-        if is_mail_in && listener.identity == Identity::None {
+        for backend in
+            listener.destinations().filter(|d| is_mail_in && d.identity == Identity::None)
+        {
             let text = format!(
-                "with identity: none, {} takes every client for this front: if it trusts this front's address (Postfix: mynetworks), it is an open relay; and it loses SPF, greylisting and rate limits",
-                listener.target
+                "with identity: none, {backend} takes every client for this front: if it trusts this front's address (Postfix: mynetworks), it is an open relay; and it loses SPF, greylisting and rate limits"
             );
             warnings.push(notebook.problem(path, text));
         }
@@ -207,7 +237,7 @@ pub(super) fn listeners(
             warnings.push(notebook.problem(path, text));
         }
     }
-    listeners.into_iter().map(|(_, listener)| listener).collect()
+    (listeners.into_iter().map(|(_, listener)| listener).collect(), wishes)
 }
 
 /// Whether a connection to `target` would end at `bind`. An address that may be this machine's or
@@ -223,6 +253,8 @@ fn listener(
     mut section: Section<'_>,
     backends: &Backends,
     for_all: &ForAll,
+    around: &Written,
+    wishes: &mut Vec<Wish>,
 ) -> Option<(String, Listener)> {
     let path = section.path("bind").trim_end_matches(".bind").to_owned();
     let bind: Vec<SocketAddr> = section.list("bind").unwrap_or_default();
@@ -247,9 +279,7 @@ fn listener(
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
-            let known: Vec<&str> = backends.named.keys().map(String::as_str).collect();
-            section
-                .note("backend", format!("there is no backend `{name}`; there {}", list(&known)));
+            section.note("backend", unknown("backend", name, &backends.names()));
             None
         }),
         None => {
@@ -278,14 +308,17 @@ fn listener(
         let (product, name) = (preset.row().product, protocol.name());
         section.note("backend", format!("its preset is {preset}, and {product} speaks no {name}: name the backend that does, or leave `preset` out"));
     }
-    let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
-    if let Some((Target::Tcp(target), _)) = &target
-        && target.port() == 0
-    {
+    let mut written = routes::routes(&mut section, &backends.names(), around);
+    if tls == Some(TlsMode::None) && !written.wishes.is_empty() {
+        section.note(routes::KEY, "with tls: none, nobody asks for a name");
+    }
+    wishes.append(&mut written.wishes);
+    let routes = protocol.zip(tls).map(|(p, tls)| backends.routes(&written, p, tls));
+    let backend = backend.zip(protocol).map(|(b, p)| b.destination(p));
+    if backend.iter().flat_map(|b| &b.members).any(|m| m.site.port() == Some(0)) {
         section.note("backend", "raw has no port of its own: write it behind the backend's address, or into its `ports`");
     }
     section.finish();
-    let (target, identity) = target?;
     Some((
         path,
         Listener {
@@ -298,20 +331,11 @@ fn listener(
                 .filter(|_| tls != Some(TlsMode::None)),
             bare_newline,
             proxy_from: proxy_from.unwrap_or_else(|| for_all.proxy_from.clone()),
-            target,
-            identity,
-            preset,
+            backend: backend?,
+            routes: routes?,
             is_standard: false,
         },
     ))
-}
-
-fn list(names: &[&str]) -> String {
-    match names {
-        [] => "are none: `backends` is empty".to_owned(),
-        [name] => format!("is `{name}`"),
-        names => format!("are {}", names.join(", ")),
-    }
 }
 
 fn by_port(port: u16) -> Option<Protocol> {
@@ -333,7 +357,12 @@ fn usual(protocol: Protocol, port: u16) -> TlsMode {
 }
 
 /// The ten standard listeners, on all addresses.
-fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Listener> {
+fn standard(
+    top: &Section<'_>,
+    backends: &Backends,
+    for_all: &ForAll,
+    routes: &Written,
+) -> Vec<Listener> {
     let Some(backend) = &backends.default else {
         let text = if backends.named.is_empty() {
             "it is missing: where is the mail server? Such as 10.0.0.5"
@@ -364,9 +393,8 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: &ForAll) -> Vec<Lis
                     .filter(|_| tls != TlsMode::None),
                 bare_newline: BareNewline::default(),
                 proxy_from: for_all.proxy_from.clone(),
-                target: backend.target(protocol),
-                identity: backend.identity(protocol),
-                preset: backend.preset,
+                backend: backend.destination(protocol),
+                routes: backends.routes(routes, protocol, tls),
                 is_standard: true,
             });
         }

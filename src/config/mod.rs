@@ -3,14 +3,17 @@
 //! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
 //! found out by those who do it.
 
+mod address;
 mod certificates;
 mod check;
 mod client_certificates;
 mod dane;
+mod destination;
 mod identity;
 mod listeners;
 mod locate;
 mod preset;
+mod routes;
 mod section;
 
 use std::{
@@ -21,13 +24,13 @@ use std::{
 };
 
 pub use dane::Dane;
+pub use destination::{Destination, Member, Routes};
 pub use preset::{Preset, Row};
 
 use crate::{
     certs::{Policy, Wish},
-    identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientRule, Network, Target, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
 };
 
 /// A configuration that makes sense.
@@ -88,13 +91,18 @@ pub struct Listener {
     /// Networks of fronts before this one: they tell each client's address, and have to.
     pub proxy_from: Vec<Network>,
     /// Where sessions go.
-    pub target: Target,
-    /// How the backend learns who the client is.
-    pub identity: Identity,
-    /// What the backend is, if that was said.
-    pub preset: Option<Preset>,
+    pub backend: Destination,
+    /// Where sessions go whose clients ask for a name in their handshake.
+    pub routes: Routes,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
+}
+
+impl Listener {
+    /// All places that its sessions may go to.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        std::iter::once(&self.backend).chain(self.routes.backends.values())
+    }
 }
 
 /// How much of everything there may be.

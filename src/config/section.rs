@@ -90,7 +90,9 @@ impl<'a> Section<'a> {
 
     /// The value of a key; `None` if it is not there, or null.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.mapping.get(key).filter(|v| !v.is_null())
     }
 
@@ -111,6 +113,22 @@ impl<'a> Section<'a> {
             }
             value => self.notebook.read(&path, value).into_iter().collect(),
         })
+    }
+
+    /// The values under a key that takes one or a list of them, each with its path.
+    pub(super) fn items(&mut self, key: &'static str) -> Option<Vec<(String, &'a Value)>> {
+        let path = self.path(key);
+        Some(match self.value(key)? {
+            Value::Sequence(values) => {
+                values.iter().enumerate().map(|(n, v)| (format!("{path}[{n}]"), v)).collect()
+            }
+            value => vec![(path, value)],
+        })
+    }
+
+    /// A value that must be a mapping.
+    pub(super) fn mapping(&self, path: String, value: &'a Value) -> Option<Section<'a>> {
+        self.notebook.section(path, value)
     }
 
     /// The mapping under a key.
@@ -175,8 +193,7 @@ impl<'a> Section<'a> {
             if self.known.contains(&key) {
                 continue;
             }
-            let nearest = self.known.iter().min_by_key(|known| distance(key, known));
-            let text = match nearest.filter(|known| distance(key, known) <= 1 + key.len() / 3) {
+            let text = match nearest(key, &self.known) {
                 Some(known) => format!("unknown key; did you mean `{known}`?"),
                 None => format!("unknown key; known here are {}", self.known.join(", ")),
             };
@@ -240,6 +257,31 @@ fn shown(value: &Value) -> String {
         Value::Mapping(_) => "a mapping".to_owned(),
         Value::Tagged(_) => "a tagged value".to_owned(),
     }
+}
+
+/// The one of these that was meant, if it is near enough.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let nearest = known.iter().min_by_key(|known| distance(word, known))?;
+    (distance(word, nearest) <= 1 + word.len() / 3).then_some(*nearest)
+}
+
+/// So many names are told; of more, nobody finds the right one.
+const TOLD: usize = 10;
+
+/// That there is no thing of this name, and which there are.
+pub(super) fn unknown(thing: &str, name: &str, known: &[&str]) -> String {
+    let there_are = match known {
+        _ if nearest(name, known).is_some() => {
+            format!("did you mean `{}`?", nearest(name, known).unwrap_or_default())
+        }
+        [] => format!("there are none: `{thing}s` is empty"),
+        [only] => format!("there is `{only}`"),
+        names if names.len() > TOLD => {
+            format!("there are {} and {} more", names[..TOLD].join(", "), names.len() - TOLD)
+        }
+        names => format!("there are {}", names.join(", ")),
+    };
+    format!("there is no {thing} `{name}`; {there_are}")
 }
 
 /// How many letters have to be changed to get from one word to the other (Levenshtein's distance).

@@ -15,8 +15,8 @@ use super::{Loaded, Unfit, backends::Backends, service::Service};
 pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(), Unfit> {
     let failed = |e: std::io::Error| Unfit::from(format!("signals cannot be received: {e}"));
     let mut signals = Signals::new().map_err(failed)?;
-    let backends = Arc::new(Backends::default());
     let config = first.config.clone();
+    let backends = Arc::new(Backends::new(&config));
     let mut service = Service::start(file, first, backends.clone())?;
     let mut again = false;
     let mut met = pin!(backends.meet(&config));

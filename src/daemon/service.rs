@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     Loaded, Purpose, Unfit,
     admission::{Capacity, Strangers},
-    backends::{Backends, key},
+    backends::Backends,
     background::quietly,
     changes::{Changes, told},
     first_start,
@@ -105,7 +105,8 @@ impl Service {
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 proxy_from: listener.proxy_from.clone(),
-                backend: self.backends.get(&key(listener), config),
+                backend: self.backends.pool(listener.protocol, &listener.backend),
+                routes: self.backends.routes(listener),
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,
@@ -129,13 +130,14 @@ impl Service {
     /// nobody asked for it in so many words.
     pub(super) fn open(&mut self) {
         let bound = std::mem::take(&mut self.bound);
-        let backend = |manner: &Manner| manner.policy.backend.clone();
         let is_anyone_there = !self.listening.is_empty()
-            || bound.iter().any(|(_, _, manner)| !backend(manner).is_absent());
+            || bound.iter().any(|(_, _, manner)| !manner.policy.is_absent());
         for (named, bound, manner) in bound {
             let policy = manner.policy.clone();
-            let (protocol, target) = (policy.protocol.name(), &policy.backend.key().target);
-            if manner.is_standard && is_anyone_there && policy.backend.is_absent() {
+            let (protocol, target) = (policy.protocol.name(), &policy.backend);
+            // Where its members differ, that is said now, and not to its first client.
+            let _ = policy.backend.learned();
+            if manner.is_standard && is_anyone_there && policy.is_absent() {
                 tracing::warn!(address = %bound.address, "{target} refuses connections, so nobody listens for {protocol} here; SIGHUP looks again");
                 continue;
             }
@@ -156,6 +158,7 @@ impl Service {
         let (store, backends) = (self.store.clone(), self.backends.clone());
         async move {
             let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
+            backends.look_again();
             backends.meet(&loaded.config).await;
             Ok(loaded)
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{Config, Listener},
-    values::Target,
+    values::{Site, Target},
 };
 
 /// A socket as the configuration names it: its address, and which of those that name it. Port 0,
@@ -56,15 +56,25 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 
 /// A backend on an address of this machine, at a port that we listen on at all of its addresses.
 fn is_loop(config: &Config, listener: &Listener) -> Option<String> {
-    let Target::Tcp(target) = &listener.target else { return None };
+    let targets = listener.destinations().flat_map(|d| &d.members).filter_map(|m| match &m.site {
+        Site::At(Target::Tcp(target)) => Some(target),
+        Site::At(Target::Unix(_)) | Site::Host { .. } => None,
+    });
+    let binds: Vec<SocketAddr> = config.listeners.iter().flat_map(|l| &l.bind).copied().collect();
+    let target = targets.into_iter().find(|target| leads_here(&binds, target))?;
+    Some(format!(
+        "the backend {target} is this front itself, which would be a loop: move the mail server to another port"
+    ))
+}
+
+/// Whether a connection to this address would come to a listener on all addresses.
+pub(super) fn leads_here(binds: &[SocketAddr], target: &SocketAddr) -> bool {
     let is_bound = |bind: &SocketAddr| {
         bind.port() == target.port()
             && bind.ip().is_unspecified()
             && bind.is_ipv4() == target.is_ipv4()
     };
-    let is_loop =
-        config.listeners.iter().flat_map(|l| &l.bind).any(is_bound) && listen::is_ours(target.ip());
-    is_loop.then(|| format!("the backend {target} is this front itself, which would be a loop: move the mail server to another port"))
+    binds.iter().any(is_bound) && listen::is_ours(target.ip())
 }
 
 /// What a failed bind means, and what to do about it.

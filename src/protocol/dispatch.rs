@@ -250,6 +250,10 @@ impl Filter for SessionFilter {
         dispatch!(self, machine => machine.may_speak())
     }
 
+    fn is_over(&self) -> bool {
+        dispatch!(self, machine => machine.is_over())
+    }
+
     fn is_slow(&self) -> bool {
         dispatch!(self, machine => machine.is_slow())
     }

@@ -11,6 +11,7 @@
 //! Their common shape is in `seam.rs`; `dispatch.rs` is where the compiler lists what a new
 //! protocol has to bring.
 
+mod common;
 mod dispatch;
 mod line;
 mod seam;

@@ -189,6 +189,9 @@ pub trait Filter {
     /// Whether the client would understand a word from us now: nothing is half said to it.
     fn may_speak(&self) -> bool;
 
+    /// Whether one side has said good-bye, so that nothing needs to be said of the end.
+    fn is_over(&self) -> bool;
+
     /// Whether the backend may take longer than usual over what it was sent last.
     fn is_slow(&self) -> bool {
         false

@@ -3,6 +3,7 @@
 mod handshake;
 mod name;
 mod relay;
+mod routes;
 mod serve;
 mod summary;
 
@@ -12,14 +13,15 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::{
-    backend::Backend,
+    backend::Pool,
     protocol::{Offer, Protocol, Refusal},
     tls,
     values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
 };
 
+pub use routes::Routes;
 pub use serve::{Arrival, Via, serve};
-pub use summary::{End, Summary};
+pub use summary::{End, Summary, Tried};
 
 /// What a listener means for its sessions. They take it at accept, and keep it.
 #[derive(Debug)]
@@ -38,8 +40,10 @@ pub struct Policy {
     pub plaintext_from: Vec<Network>,
     /// Networks of fronts before this one.
     pub proxy_from: Vec<Network>,
-    /// Where sessions go.
-    pub backend: Arc<Backend>,
+    /// Where sessions go, and what they are greeted with.
+    pub backend: Arc<Pool>,
+    /// Where sessions go whose clients ask for a name in their handshake.
+    pub routes: Routes,
     /// Our own name.
     pub hostname: String,
     /// How long each phase may take.
@@ -70,6 +74,22 @@ impl Policy {
                 Offer { starttls: true, proceed: true, login }
             }
         }
+    }
+
+    /// Where a client goes that asks for this name.
+    fn pool(&self, sni: Option<&str>) -> &Arc<Pool> {
+        sni.and_then(|name| self.routes.pool(name)).unwrap_or(&self.backend)
+    }
+
+    /// Whether nobody listens at any address that sessions could go to, and nobody ever has.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.backend.is_absent() && self.routes.pools().all(|pool| pool.is_absent())
+    }
+
+    /// Whether a client that has not said yet where it wants to go may be greeted.
+    fn is_up(&self) -> bool {
+        self.backend.is_up() || self.routes.pools().any(|pool| pool.is_up())
     }
 
     /// How we take leave in the protocol's words.

@@ -202,14 +202,28 @@ impl<'a> Machine<'a> {
 
     /// Ends the session in our own words, where the client would understand a word from us.
     fn refuse(&mut self, why: Refusal) {
-        let speaks = self.relay.filter.as_ref().is_some_and(|f| f.may_speak());
-        if speaks {
+        self.speak(why);
+        self.last = Instant::now();
+        self.outcome = Some(Outcome::Refused(why));
+    }
+
+    fn speak(&mut self, why: Refusal) {
+        if self.relay.filter.as_ref().is_some_and(|f| f.may_speak()) {
             let mut words = Vec::new();
             (self.relay.farewell)(why, &mut words);
             self.down.pending.push(&words);
         }
-        self.last = Instant::now();
-        self.outcome = Some(Outcome::Refused(why));
+    }
+
+    /// The backend is gone. A client that has not been told why hears from us that it is to come back.
+    fn lost(&mut self) {
+        let is_expected = self.relay.filter.as_ref().is_none_or(|f| f.is_over() || !f.may_speak());
+        if self.first_end.is_some() || is_expected {
+            self.end_of(Side::Backend);
+        } else {
+            self.speak(Refusal::BackendUnavailable);
+            self.outcome = Some(Outcome::Closed(Side::Backend));
+        }
     }
 
     fn closed(&self) -> Outcome {
@@ -350,6 +364,7 @@ impl<'a> Machine<'a> {
                 Poll::Pending => return Step::Nothing,
                 Poll::Ready(Err(error)) => self.cannot_read(from, error),
                 Poll::Ready(Ok(())) => match read.filled() {
+                    [] if from == Side::Backend => self.lost(),
                     [] => self.end_of(from),
                     bytes => self.arrived(cx, from, bytes),
                 },
@@ -478,8 +493,12 @@ impl<'a> Machine<'a> {
             // It is gone, and nobody is left to speak to.
             Side::Client if is_disconnect(&error) => self.outcome = Some(Outcome::Closed(from)),
             // What it said before it broke off is still the client's.
-            Side::Backend if is_disconnect(&error) => self.end_of(from),
-            _ => self.outcome = Some(Outcome::Failed(from, error)),
+            Side::Backend if is_disconnect(&error) => self.lost(),
+            Side::Backend => {
+                self.lost();
+                self.outcome = Some(Outcome::Failed(from, error));
+            }
+            Side::Client => self.outcome = Some(Outcome::Failed(from, error)),
         }
     }
 

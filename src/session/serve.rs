@@ -1,6 +1,6 @@
 //! The life of a session.
 
-use std::{io, net::SocketAddr, sync::Weak};
+use std::{io, net::SocketAddr, sync::Weak, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -10,12 +10,13 @@ use tokio::{
 
 use super::{
     End, House, Policy, Stop, Summary,
-    handshake::{self, Shaken, Unshaken},
+    handshake::{self, Reason, Shaken, Unshaken},
     name,
     relay::{self, Clock, Outcome, Relay},
+    summary::Tried,
 };
 use crate::{
-    backend,
+    backend::{self, Visit},
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
     identity::{Facts, Identity, SessionId},
@@ -151,7 +152,7 @@ impl<F: FnOnce()> Session<'_, F> {
     /// Speaks with a client in clear until it begins TLS, or all through if it may and wants to.
     async fn greet(&mut self, mut tcp: TcpStream) -> Result<Way<WantsTls>, Parting> {
         let backend = &self.policy.backend;
-        let learned = backend.learned().filter(|_| backend.is_up());
+        let learned = backend.learned().filter(|_| self.policy.is_up());
         let Some(learned) = learned else {
             // Nothing to greet with: the greeting itself is the refusal.
             backend.hurry();
@@ -263,7 +264,9 @@ impl<F: FnOnce()> Session<'_, F> {
     ) -> Result<Way<Inbox>, Parting> {
         let Timeouts { connect, greeting, .. } = self.policy.timeouts;
         let deadline = Instant::now() + connect + greeting;
-        let opened = self.within(deadline, Box::pin(self.open(hello))).await;
+        let mut tried = Tried::default();
+        let opened = self.within(deadline, Box::pin(self.open(hello, &mut tried))).await;
+        self.summary.tried = tried;
         let mut open = match opened.unwrap_or_else(|why| Err(why.into())) {
             Ok(Way::On(open)) => open,
             Ok(Way::Done(words)) => {
@@ -335,25 +338,55 @@ impl<F: FnOnce()> Session<'_, F> {
         take_leave(client, &words, self.policy.timeouts.closing).await;
     }
 
-    /// From the connection to the backend to the client's first forwarded octet. What the backend
-    /// itself refuses with is passed on: `Way::Done`.
-    async fn open(&self, hello: Vec<u8>) -> Result<Way<Open, Vec<u8>>, Parting> {
-        let (backend, timeouts) = (&self.policy.backend, &self.policy.timeouts);
-        let key = backend.key();
-        // What goes wrong with one client may be that client's: the probe, which comes from an address
-        // of its own, is asked to judge.
-        let failed = |why, phase, source: Box<dyn std::error::Error + Send + Sync>| {
-            backend.hurry();
-            Parting::new(why, phase, Blame::Backend, source)
+    /// From the connection to a backend to the client's first forwarded octet. What the backend itself
+    /// refuses with is passed on: `Way::Done`.
+    ///
+    /// The client has seen nothing of it until then: what fails at one backend is tried at another.
+    async fn open(&self, hello: Vec<u8>, tried: &mut Tried) -> Result<Way<Open, Vec<u8>>, Parting> {
+        let sni = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        let pool = self.policy.pool(sni);
+        let mut search = pool.seek(self.summary.peer.ip());
+        let deadline = Instant::now() + self.policy.timeouts.connect;
+        let mut last = None;
+        while let Some(visit) = search.next(std::time::Instant::now()) {
+            tried.last = Some(visit.key().target.clone());
+            tried.count += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Whoever is tried next needs some of the time, too.
+            let patience = if search.has_more(std::time::Instant::now()) { left / 2 } else { left };
+            match self.try_open(visit, patience, &hello).await {
+                Err(parting) if Instant::now() < deadline => last = Some(parting),
+                done => return done,
+            }
+        }
+        pool.hurry();
+        let nobody = || {
+            let why = search.regret();
+            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, why)
         };
-        let unavailable =
-            |error: io::Error| failed(Refusal::BackendUnavailable, Phase::Opening, error.into());
+        Err(last.unwrap_or_else(nobody))
+    }
 
-        let dialling = backend::dial(&key.target, timeouts.connect);
+    /// The same with one backend, which gets `patience` to accept the connection.
+    async fn try_open(
+        &self,
+        visit: Visit,
+        patience: Duration,
+        hello: &[u8],
+    ) -> Result<Way<Open, Vec<u8>>, Parting> {
+        let timeouts = &self.policy.timeouts;
+        let key = visit.key();
+        let failed = |why, source: Reason| {
+            visit.failed(&source);
+            Parting::new(why, Phase::Opening, Blame::Backend, source)
+        };
+        let unavailable = |error: io::Error| failed(Refusal::BackendUnavailable, error.into());
+
+        let dialling = backend::dial(&key.target, patience);
         let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
         let (mut link, facts) = opened.map_err(|error| {
-            backend.failed(&error);
-            failed(Refusal::BackendUnavailable, Phase::Dial, error.into())
+            visit.unreachable(&error);
+            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, error)
         })?;
         let header = key.identity.header(&facts);
         if !header.is_empty() {
@@ -363,49 +396,30 @@ impl<F: FnOnce()> Session<'_, F> {
         let start = Start {
             greeted: self.greeted,
             offer: self.offer,
-            hello,
+            hello: hello.to_vec(),
             bare_newline: self.policy.bare_newline,
             host: self.policy.hostname.clone(),
             introduce: key.identity.is_spoken().then(|| Box::new(facts)),
         };
+        let mut from_backend = Inbox::default();
         let Some(mut opening) = Opening::new(key.protocol, start) else {
-            backend.succeeded();
-            return Ok(Way::On(Open {
-                link,
-                filter: None,
-                from_backend: Inbox::default(),
-                to_client: Vec::new(),
-            }));
+            visit.served();
+            let (filter, to_client) = (None, Vec::new());
+            return Ok(Way::On(Open { visit, link, filter, from_backend, to_client }));
         };
-        let mut inbox = Inbox::default();
         let deadline = Instant::now() + timeouts.greeting;
-        let talk = converse(&mut link, &mut opening, &mut inbox, self.policy.line);
-        let opened = match timeout_at(deadline, talk).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(broken)) => {
-                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, broken.into()));
-            }
-            Err(_) => {
-                return Err(failed(
-                    Refusal::BackendUnavailable,
-                    Phase::Opening,
-                    "it does not greet".into(),
-                ));
-            }
-        };
-        match opened {
-            Opened::Ready(to_client) => {
-                backend.succeeded();
+        let talk = converse(&mut link, &mut opening, &mut from_backend, self.policy.line);
+        match timeout_at(deadline, talk).await {
+            Ok(Ok(Opened::Ready(to_client))) => {
+                visit.served();
                 let filter = Some(Box::new(opening.filter()));
-                Ok(Way::On(Open { link, filter, from_backend: inbox, to_client }))
+                Ok(Way::On(Open { visit, link, filter, from_backend, to_client }))
             }
-            Opened::Refused(words) => Ok(Way::Done(words)),
-            Opened::Deaf(why) => {
-                Err(failed(Refusal::BackendUnavailable, Phase::Opening, why.into()))
-            }
-            Opened::Garbage(why) => {
-                Err(failed(Refusal::BackendGarbage, Phase::Opening, why.into()))
-            }
+            Ok(Ok(Opened::Refused(words))) => Ok(Way::Done(words)),
+            Ok(Ok(Opened::Deaf(why))) => Err(failed(Refusal::BackendUnavailable, why.into())),
+            Ok(Ok(Opened::Garbage(why))) => Err(failed(Refusal::BackendGarbage, why.into())),
+            Ok(Err(broken)) => Err(failed(Refusal::BackendUnavailable, broken.into())),
+            Err(_) => Err(failed(Refusal::BackendUnavailable, "it does not greet".into())),
         }
     }
 
@@ -456,6 +470,9 @@ impl<F: FnOnce()> Session<'_, F> {
 
 /// A backend that waits for the client's first command.
 struct Open {
+    /// Counts this session among the backend's.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    visit: Visit,
     link: Link,
     filter: Option<Box<SessionFilter>>,
     from_backend: Inbox,

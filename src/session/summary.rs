@@ -11,6 +11,7 @@ use crate::{
     identity::{SessionId, TlsFacts},
     protocol::{Refusal, Side},
     tls::ClientAlert,
+    values::Target,
 };
 
 /// How a session ended that came to an end as sessions do.
@@ -24,6 +25,15 @@ pub enum End {
     BackendRefused,
     /// We ended it, and said why.
     Refused(Refusal),
+}
+
+/// Where a session was, or would have been.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// The backend that it was with, or that failed it last; `None`: it did not come to that.
+    pub last: Option<Target>,
+    /// How many there were, with those that failed it.
+    pub count: u32,
 }
 
 /// All that is said of a session.
@@ -43,6 +53,8 @@ pub struct Summary {
     pub asked: Option<String>,
     /// The certificate that was shown.
     pub certificate: Option<String>,
+    /// The backends that were tried.
+    pub tried: Tried,
     /// Octets from the client to the backend, and back.
     pub octets: [u64; 2],
     /// Whether the login succeeded, where that can be seen.
@@ -70,6 +82,7 @@ impl Summary {
             tls: None,
             asked: None,
             certificate: None,
+            tried: Tried::default(),
             octets: [0; 2],
             logged_in: false,
             duration: Duration::ZERO,
@@ -122,7 +135,8 @@ impl Summary {
             client_subject = client.map(|c| c.subject.as_str()),
             client_issuer = client.map(|c| c.issuer.as_str()),
             client_fingerprint = client.map(|c| c.fingerprint.as_str()),
-            backend = %policy.backend.key().target,
+            backend = self.tried.last.as_ref().map(tracing::field::display),
+            tries = (self.tried.count > 1).then_some(self.tried.count),
             login = self.logged_in,
             up = self.octets[0],
             down = self.octets[1],

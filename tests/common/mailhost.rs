@@ -149,7 +149,7 @@ impl Talk {
     }
 
     /// The same, without a greeting.
-    pub fn answer_all(self, peer: &mut Peer<TcpStream>, heard: impl Fn(&str)) {
+    pub fn answer_all<S: Bytes>(self, peer: &mut Peer<S>, heard: impl Fn(&str)) {
         while let Some(line) = peer.try_line() {
             heard(&line);
             peer.send(self.answer(&line));

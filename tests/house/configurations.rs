@@ -100,3 +100,28 @@ fn client_certificates_for_all_are_for_all_with_tls() {
     let [warning] = warnings[..] else { panic!("{said}") };
     assert!(warning.contains("client_certificates: require keeps nobody out here"), "{said}");
 }
+
+/// Where sessions go is told with all addresses and names, a backend's as well as an address's.
+#[test]
+fn pools_and_routes_are_explained() {
+    let file = std::env::temp_dir().join(format!("vestibule-pools-{}.yaml", std::process::id()));
+    let text = "certificates: [/a]\nbackend: main\nbackends:\n  main:\n    addresses: [10.0.0.5, mail.example.org, { address: \"/run/mail\", drain: true }]\n    balance: hash-client\n  b: { address: 10.0.0.6, identity: none }\nroutes: { \"*.b.example\": b, B.example: b }\nlisteners:\n  - bind: \"0.0.0.0:993\"\n  - { bind: \"0.0.0.0:995\", routes: { a.example: main } }\n";
+    std::fs::write(&file, text).expect("a file can be written");
+    let output = vestibule(&["check", "--offline", "--explain"], &file);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    std::fs::remove_file(&file).expect("our own file");
+    let squeezed: Vec<String> =
+        said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let lines = [
+        "0.0.0.0:993 imap implicit -> 10.0.0.5:143, mail.example.org:143, unix:/run/mail (drain) (hash-client, proxy-v2)",
+        "0.0.0.0:995 pop3 implicit -> 10.0.0.5:110, mail.example.org:110, unix:/run/mail (drain) (hash-client, proxy-v2)",
+        "routes of 0.0.0.0:993:",
+        "*.b.example -> b",
+        "b.example -> b",
+        "routes of 0.0.0.0:995:",
+        "*.b.example -> b",
+        "a.example -> main",
+        "b.example -> b",
+    ];
+    assert_eq!(squeezed[..squeezed.len() - 1], lines, "{said}");
+}

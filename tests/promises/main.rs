@@ -9,6 +9,7 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod openssl;
+mod pool;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
@@ -18,7 +19,9 @@ mod a_first_start_needs_no_certificate;
 mod a_front_before_us_says_who_calls;
 mod a_handshake_ends_in_time;
 mod a_key_that_dns_does_not_know_is_not_served;
+mod a_name_leads_to_its_own_server;
 mod a_new_intermediate_is_asked_for_by_name;
+mod a_pool_survives_its_members;
 mod a_preset_knows_its_server;
 mod a_probe_finds_what_is_wrong;
 mod a_probe_sees_what_can_be_smuggled;

@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
-    config::{Config, Preset},
+    config::{Config, Member, Preset},
     identity::Identity,
     protocol::Protocol,
-    values::Target,
+    values::{Site, Target},
 };
 
 /// One of the backend's ports that this front goes to.
@@ -64,26 +64,34 @@ impl Places {
     pub(super) fn of(preset: Preset, config: &Config) -> Result<Self, String> {
         let (mut doors, mut fronts) = (BTreeSet::new(), BTreeSet::new());
         let mut remarks = Vec::new();
-        for listener in config.listeners.iter().filter(|l| l.preset == Some(preset)) {
-            let target = match &listener.target {
-                Target::Tcp(target) => target,
-                Target::Unix(path) => {
-                    remarks.push(format!(
-                        "the Unix socket {} is not among these lines",
-                        path.display()
-                    ));
-                    continue;
+        let all =
+            config.listeners.iter().flat_map(|l| l.destinations().map(move |d| (l.protocol, d)));
+        for (protocol, destination) in all.filter(|(_, d)| d.preset == Some(preset)) {
+            for Member { site, .. } in &destination.members {
+                let target = match site {
+                    Site::At(Target::Tcp(target)) => target,
+                    Site::At(Target::Unix(path)) => {
+                        let path = path.display();
+                        remarks.push(format!("the Unix socket {path} is not among these lines"));
+                        continue;
+                    }
+                    Site::Host { .. } => {
+                        remarks.push(format!(
+                            "{site} is a name: write its address to have lines for it"
+                        ));
+                        continue;
+                    }
+                };
+                doors.insert(Door {
+                    protocol,
+                    address: target.ip().to_string(),
+                    port: target.port(),
+                    identity: destination.identity,
+                });
+                match source(*target) {
+                    Some(ip) => drop(fronts.insert(ip.to_string())),
+                    None => remarks.push(format!("this machine has no way to {target} now: put in its address there where FRONT is written")),
                 }
-            };
-            doors.insert(Door {
-                protocol: listener.protocol,
-                address: target.ip().to_string(),
-                port: target.port(),
-                identity: listener.identity,
-            });
-            match source(*target) {
-                Some(ip) => drop(fronts.insert(ip.to_string())),
-                None => remarks.push(format!("this machine has no way to {target} now: put in its address there where FRONT is written")),
             }
         }
         if doors.is_empty() {

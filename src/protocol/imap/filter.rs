@@ -26,6 +26,8 @@ pub struct Filter {
     /// The command in flight.
     tag: Vec<u8>,
     sent: Sent,
+    /// The backend has said good-bye.
+    is_over: bool,
 }
 
 /// The command in flight, as far as it matters for its responses.
@@ -80,6 +82,7 @@ impl Filter {
             backend: Backend::Line,
             tag: Vec::new(),
             sent: Sent::Other,
+            is_over: false,
         }
     }
 
@@ -266,6 +269,8 @@ impl Filter {
         if first == b"*" && condition.eq_ignore_ascii_case(b"PREAUTH") {
             return Verdict::End(Refusal::BackendGarbage);
         }
+        // RFC 9051 §7.1.5
+        self.is_over |= first == b"*" && condition.eq_ignore_ascii_case(b"BYE");
         let is_ok = condition.eq_ignore_ascii_case(b"OK");
         let mut is_in = false;
         if first == self.tag {
@@ -335,6 +340,10 @@ impl seam::Filter for Filter {
 
     fn may_speak(&self) -> bool {
         matches!(self.backend, Backend::Line)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 

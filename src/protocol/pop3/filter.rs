@@ -17,6 +17,8 @@ pub struct Filter {
     state: State,
     /// A name was given: RFC 2595 §4 permits STLS only before.
     named: bool,
+    /// The client has said good-bye, or the backend has.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Filter {
     /// A filter for a session that has just been opened.
     #[must_use]
     pub fn new(offer: Offer) -> Self {
-        Self { offer, state: State::Command, named: false }
+        Self { offer, state: State::Command, named: false, is_over: false }
     }
 
     fn command(&mut self, line: Line<'_>, out: &mut Out) -> Verdict {
@@ -96,6 +98,7 @@ impl Filter {
             // How long the reply to any other is, and whose it then seems to be, nobody knows.
             _ => return answer(UNKNOWN, out),
         };
+        self.is_over = verb == b"QUIT";
         self.state = State::Status(sent);
         Verdict::Pass
     }
@@ -168,6 +171,7 @@ impl seam::Filter for Filter {
             }
             // The backend speaks unasked: it says good-bye, and waits for no credential any more.
             (Side::Backend, State::Command | State::Credential) => {
+                self.is_over = true;
                 self.state = State::Command;
                 Verdict::Pass
             }
@@ -177,6 +181,10 @@ impl seam::Filter for Filter {
 
     fn may_speak(&self) -> bool {
         !matches!(self.state, State::Listing { .. })
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 

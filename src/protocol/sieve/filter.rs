@@ -13,6 +13,8 @@ use crate::protocol::{Offer, Out, Refusal, Side, Verdict, line::is_foreign, seam
 pub struct Filter {
     offer: Offer,
     state: State,
+    /// The client has said good-bye, or the backend has.
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Filter {
     /// A filter for a session that has just been opened.
     #[must_use]
     pub fn new(offer: Offer) -> Self {
-        Self { offer, state: State::Command }
+        Self { offer, state: State::Command, is_over: false }
     }
 
     fn command(&mut self, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
@@ -58,6 +60,7 @@ impl Filter {
             b"CAPABILITY" => Sent::Capability,
             _ => Sent::Other,
         };
+        self.is_over = verb == b"LOGOUT";
         // A mechanism and, perhaps, a response: RFC 5804 §2.1.
         let is_sasl = sent == Sent::Authenticate && arguments.len() == 2;
         match forward(tokens, is_sasl, out) {
@@ -80,6 +83,7 @@ impl Filter {
 
     fn response(&mut self, sent: Option<Sent>, tokens: &[Token<'_>], out: &mut Out) -> Verdict {
         let condition = tokens.first().and_then(Token::word);
+        self.is_over |= condition.as_deref() == Some(b"BYE");
         match (condition.as_deref(), sent) {
             (Some(b"OK"), Some(Sent::Authenticate)) => return Verdict::Opaque,
             (Some(b"OK"), Some(Sent::Capability)) => {
@@ -147,6 +151,10 @@ impl seam::Filter for Filter {
 
     fn may_speak(&self) -> bool {
         true
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Filter {
     in_transaction: bool,
     /// Whether a SASL mechanism may bring a security layer, behind which nobody reads along.
     layers: bool,
+    /// The backend's last word was one after which it may close.
+    is_over: bool,
 }
 
 /// What the client's next octets are.
@@ -91,6 +93,7 @@ impl Filter {
             in_chunks: false,
             in_transaction: false,
             layers: true,
+            is_over: false,
         }
     }
 
@@ -134,6 +137,7 @@ impl Filter {
         }
         match self.command(line) {
             Judged::Send(verdict) => {
+                self.is_over = false;
                 if verdict == Verdict::Replace {
                     out.to_backend.extend_from_slice(line.text);
                     out.to_backend.extend_from_slice(b"\r\n");
@@ -242,8 +246,12 @@ impl Filter {
     }
 
     fn reply(&mut self, reply: &Reply<'_>, out: &mut Out) -> Verdict {
+        let sent = self.in_flight.pop_front();
+        // RFC 5321 §3.8. Who refuses and then closes, as Postfix' postscreen does, has said why.
+        self.is_over =
+            matches!(reply.code, 221 | 421) || (reply.code >= 400 && self.in_flight.is_empty());
         // Without a command it is a 421: the backend says good-bye.
-        let Some(sent) = self.in_flight.pop_front() else { return Verdict::Pass };
+        let Some(sent) = sent else { return Verdict::Pass };
         let mut verdict = Verdict::Pass;
         let mut client = None;
         match sent {
@@ -338,6 +346,10 @@ impl seam::Filter for Filter {
         // A reply in the place of another's would be taken for it; and one is certain: 421, or the
         // refusal of a message, is true of whatever it is taken for.
         true
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
     }
 
     fn is_slow(&self) -> bool {
