@@ -206,6 +206,11 @@ impl Certificate {
             && pairs.all(|(one, other)| one.der == other.der)
     }
 
+    /// Whether the signatures in its chain have been verified, or there are none.
+    pub(super) fn is_proven(&self) -> bool {
+        self.chain.issuers.is_empty() || self.proven.get().is_some()
+    }
+
     /// Makes sure of the signatures in its chain, and says which is wrong.
     #[must_use]
     pub fn prove(&self) -> Option<Finding> {

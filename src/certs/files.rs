@@ -220,6 +220,7 @@ impl Listing {
     pub(super) fn look(folder: &Path) -> io::Result<(Self, (u64, u64))> {
         let meta = fs::metadata(folder)?;
         let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
+        let mut stamp = Stamp::of(&meta);
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -229,8 +230,16 @@ impl Listing {
             }
             let path = entry.path();
             let kind = match entry.file_type()? {
-                // A link to nowhere is said to be unreadable when it is read.
-                kind if kind.is_symlink() => fs::metadata(&path).map_or(kind, |m| m.file_type()),
+                kind if kind.is_symlink() => fs::metadata(&path).map_or_else(
+                    |_| {
+                        // A link to nowhere is said to be unreadable when it is read. What it leads
+                        // to may come, file or folder, and nothing here changes by that.
+                        stamp = None;
+
+                        kind
+                    },
+                    |meta| meta.file_type(),
+                ),
                 kind => kind,
             };
             // Somebody expects a file there: to say that it is none, it has to be read.
@@ -241,7 +250,7 @@ impl Listing {
             }
         }
         let listing = Self {
-            stamp: Stamp::of(&meta),
+            stamp,
             files: files.into_iter().collect(),
             folders: folders.into_iter().collect(),
         };

@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    Certificate, Code, Finding, KeyKind, Policy, Severity,
-    chain::{Chain, End, Pool},
+    Certificate, Code, Finding, Policy, Severity,
+    chain::{Chain, Pool},
     files::{File, Key, Known},
+    keep,
     lint::{Reach, lint, validity},
     now, parallel,
     place::{Place, walk},
@@ -45,7 +46,7 @@ pub struct Store {
     places: [Vec<Arc<Place>>; 2],
     pool: Pool,
     unproven: Vec<Arc<Certificate>>,
-    policy: Policy,
+    pub(super) policy: Policy,
 }
 
 /// Up to so many new certificates have their signatures verified before any of them is served; with
@@ -69,7 +70,8 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     let places = walk(&sources.certificates, &previous.places[0], &known);
     let helpers = walk(&sources.intermediates, &previous.places[1], &known);
     drop(known);
-    let remembered = previous.of_unreadable(&places);
+    let unreadable = keep::unreadable(&places);
+    let remembered = previous.below(&unreadable).flat_map(|c| &c.chain.issuers);
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
     let matcher = Matcher {
@@ -81,7 +83,16 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
         dane: &sources.dane,
         now: now(),
     };
-    let fresh = parallel::map(&places, |place| matcher.certificates(place));
+    let mut fresh = parallel::map(&places, |place| matcher.certificates(place));
+    if sources.policy.refuses(Code::SignatureWrong) {
+        let all: Vec<&Fresh> = fresh.iter().flat_map(|(fresh, _)| fresh).collect();
+        parallel::map(&all, |fresh| fresh.certificate.prove());
+    }
+    for Fresh { certificate, findings } in fresh.iter_mut().flat_map(|(fresh, _)| fresh) {
+        if certificate.is_proven() {
+            findings.extend(certificate.prove());
+        }
+    }
 
     let mut store = Store { policy: sources.policy.clone(), ..Store::default() };
     for place in &helpers {
@@ -95,17 +106,13 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
         let old = old.get(place.path.as_os_str()).map_or(&[][..], Vec::as_slice);
         store.take(place, fresh, findings, old);
     }
+    store.keep_below(&unreadable, &places, previous);
     store.say_what_is_silent(&sources.certificates);
-    store.unproven = store.certificates.iter().filter(|c| !matcher.has(c)).cloned().collect();
+    store.unproven = store.certificates.iter().filter(|c| !c.is_proven()).cloned().collect();
     store.places = [places, helpers];
     store.pool = pool;
-    let must_be_proven = sources.policy.refuses(Code::SignatureWrong);
-    if must_be_proven || store.unproven.len() <= PROVEN_AT_ONCE {
+    if store.unproven.len() <= PROVEN_AT_ONCE {
         let findings = store.prove();
-        if must_be_proven {
-            let lying: HashSet<&Path> = findings.iter().map(|f| f.file.as_path()).collect();
-            store.certificates.retain(|c| !lying.contains(c.file()));
-        }
         store.findings.extend(findings);
         store.unproven.clear();
     }
@@ -150,76 +157,8 @@ impl Store {
         &self.policy
     }
 
-    fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    pub(super) fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
         self.findings.extend(findings.into_iter().filter_map(|f| self.policy.judge(f)));
-    }
-
-    /// Decides between what a place has now, and what it had before.
-    fn take(
-        &mut self,
-        place: &Place,
-        fresh: Vec<Fresh>,
-        findings: Vec<Finding>,
-        old: &[&Arc<Certificate>],
-    ) {
-        let before = self.findings.len();
-        let mut certificates: Vec<Arc<Certificate>> = Vec::new();
-        self.say(place.findings().cloned().chain(findings));
-        for Fresh { certificate, findings } in fresh {
-            let findings: Vec<Finding> =
-                findings.into_iter().filter_map(|f| self.policy.judge(f)).collect();
-            // With nothing to serve in its place, refusing a key that DNS does not know would only
-            // turn the others away as well.
-            let has_other = old.iter().any(|old| is_replaced_by(old, &certificate));
-            let is_refused = findings.iter().any(|f| {
-                f.severity == Severity::Error && (has_other || f.code != Code::TlsaMismatch)
-            });
-            self.findings.extend(findings);
-            if is_refused {
-                continue;
-            }
-            if certificate.chain.end != End::Missing {
-                certificates.push(certificate);
-                continue;
-            }
-            if let Some(old) = old.iter().find(|old| is_step_back(&certificate, old)) {
-                let text = format!(
-                    "the issuer {} is not at hand, so the certificate before it, whose chain is complete, goes on being served",
-                    certificate.chain.last(&certificate.leaf).issuer.1
-                );
-                self.say([Finding::new(Code::PreviousKept, certificate.file(), text)]);
-                certificates.push(Arc::clone(old));
-            } else {
-                certificates.push(certificate);
-            }
-        }
-        let is_broken = self.findings[before..].iter().any(|f| f.severity == Severity::Error);
-        let is_same = |(old, new): (&&Arc<Certificate>, _)| Arc::ptr_eq(old, new);
-        if old.len() == certificates.len() && old.iter().zip(&certificates).all(is_same) {
-            self.certificates.extend(certificates);
-            return;
-        }
-        let covered: HashSet<(&str, KeyKind)> = certificates
-            .iter()
-            .flat_map(|c| c.names().iter().map(|name| (name.as_str(), c.kind())))
-            .collect();
-        let mut kept: Vec<Arc<Certificate>> = Vec::new();
-        for old in old {
-            if old.names().iter().all(|name| covered.contains(&(name, old.kind()))) {
-                continue;
-            }
-            if is_broken && place.may_have(old.file()) {
-                kept.push(Arc::clone(old));
-            } else if let Some(key) = lone_key_of(place, old) {
-                let text =
-                    format!("the certificate for this key, {}, is gone", old.file().display());
-                self.say([Finding::new(Code::PreviousKept, &*key.path, text)]);
-                kept.push(Arc::clone(old));
-            }
-            // What was taken away with its key was taken away on purpose.
-        }
-        self.certificates.extend(certificates);
-        self.certificates.extend(kept);
     }
 
     fn say_what_is_silent(&mut self, sources: &[PathBuf]) {
@@ -238,34 +177,15 @@ impl Store {
         }
     }
 
-    /// A place that cannot be read now must not take its authorities from others.
-    fn of_unreadable<'a>(
-        &'a self,
-        places: &'a [Arc<Place>],
-    ) -> impl Iterator<Item = &'a Arc<Parsed>> {
-        let unreadable: HashSet<&Path> =
-            places.iter().filter(|p| !p.is_readable()).map(|p| &*p.path).collect();
-        let old = self.certificates.iter().filter(move |c| unreadable.contains(&*c.place));
-        old.flat_map(|c| &c.chain.issuers)
-    }
-
     fn by_leaf(&self) -> HashMap<usize, &Arc<Certificate>> {
         self.certificates.iter().map(|c| (address(&c.leaf), c)).collect()
-    }
-
-    fn by_place(&self) -> HashMap<&OsStr, Vec<&Arc<Certificate>>> {
-        let mut places: HashMap<&OsStr, Vec<&Arc<Certificate>>> = HashMap::new();
-        for certificate in &self.certificates {
-            places.entry(certificate.place.as_os_str()).or_default().push(certificate);
-        }
-        places
     }
 }
 
 /// A certificate that could be served, and what is wrong with it.
-struct Fresh {
-    certificate: Arc<Certificate>,
-    findings: Vec<Finding>,
+pub(super) struct Fresh {
+    pub certificate: Arc<Certificate>,
+    pub findings: Vec<Finding>,
 }
 
 /// Brings leafs, keys and issuers together.
@@ -330,12 +250,6 @@ impl Matcher<'_> {
         let old = self.previous.get(&address(&new.leaf))?;
         (old.file == new.file && old.is_same(new)).then(|| Arc::clone(old))
     }
-
-    /// Whether this very certificate was there before.
-    fn has(&self, certificate: &Arc<Certificate>) -> bool {
-        let old = self.previous.get(&address(&certificate.leaf));
-        old.is_some_and(|old| Arc::ptr_eq(old, certificate))
-    }
 }
 
 fn address(leaf: &Arc<Parsed>) -> usize {
@@ -373,24 +287,4 @@ fn no_key(file: &File, leaf: &Parsed, place: &Place) -> Finding {
         ),
     };
     Finding::new(code, &*file.path, text)
-}
-
-/// The file with this certificate's key, if no certificate goes with it any more.
-fn lone_key_of<'a>(place: &'a Place, old: &Certificate) -> Option<&'a File> {
-    let (file, key) = place.keys().find(|(_, key)| key.spki == old.key.spki)?;
-    let is_lone = place.certificates().all(|(_, leaf)| *leaf.spki != *key.spki);
-    is_lone.then_some(file)
-}
-
-/// Whether the new one would be served where the old one is.
-fn is_replaced_by(old: &Certificate, new: &Certificate) -> bool {
-    old.kind() == new.kind() && old.names().iter().any(|name| new.names().contains(name))
-}
-
-/// Whether clients could still verify the old one, and cannot verify the new one.
-fn is_step_back(new: &Certificate, old: &Certificate) -> bool {
-    old.chain.end != End::Missing
-        && !old.chain.issuers.is_empty()
-        && old.valid().1 > now()
-        && is_replaced_by(old, new)
 }

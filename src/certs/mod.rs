@@ -17,6 +17,7 @@ mod foreign;
 pub mod import;
 pub mod issue;
 mod judge;
+mod keep;
 mod lint;
 mod load;
 mod name;

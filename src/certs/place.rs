@@ -55,7 +55,12 @@ impl Place {
 
     /// Whether the certificates in a file of it are served.
     pub(super) fn is_served(&self, file: &File) -> bool {
-        self.serves.as_ref().is_none_or(|serves| serves.contains(&*file.path))
+        self.wants(&file.path)
+    }
+
+    /// Whether certificates would be served from this file, if it is there.
+    pub(super) fn wants(&self, file: &Path) -> bool {
+        self.serves.as_ref().is_none_or(|serves| serves.contains(file))
     }
 
     /// Whether a file is there, as far as can be seen.
@@ -150,7 +155,7 @@ pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) 
         .iter()
         .map(|place| ((place.path.as_os_str(), place.serves.is_some()), place))
         .collect();
-    let mut seen: HashSet<(Id, bool)> = HashSet::new();
+    let mut seen: HashSet<Id> = HashSet::new();
     let mut places = Vec::new();
     let mut level: Vec<(usize, Wanted)> = Vec::new();
     // Files of one folder are one place, so that ten thousand of them do not read it as often.
@@ -179,8 +184,9 @@ pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) 
         });
         let mut next = Vec::new();
         for ((n, wanted), (place, id)) in level.iter().zip(looked) {
-            // Links may lead in circles, or twice to one place.
-            if id.is_some_and(|id| !seen.insert((id, wanted.serves.is_some()))) {
+            // Links may lead in circles, or twice to one place. Files that are named are found by
+            // whatever way they are named.
+            if wanted.serves.is_none() && id.is_some_and(|id| !seen.insert(id)) {
                 continue;
             }
             if wanted.serves.is_none() {

@@ -45,7 +45,9 @@ fn syntax(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
 /// The same, with its certificates. One that cannot be served is an error here: nothing is served
 /// in its place yet.
 fn all(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
-    let loaded = daemon::load(file, daemon::Purpose::Look)?;
+    let mut loaded = daemon::load(file, daemon::Purpose::Look)?;
+    let late = loaded.store.prove();
+    loaded.store.findings.extend(late);
     let mut lines = remarks(file, &loaded.config, explain);
     lines.extend(loaded.store.findings.iter().map(|f| format!("{}: {f}", f.severity)));
     let is_broken = loaded.store.findings.iter().any(|f| f.severity == Severity::Error);

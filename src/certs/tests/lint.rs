@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::certs::{Action, Policy, now};
+use crate::certs::now;
 
 use super::*;
 

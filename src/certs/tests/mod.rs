@@ -21,8 +21,8 @@ use rcgen::{
 use rustls::{SignatureScheme, pki_types::CertificateDer};
 
 use super::{
-    Anchors, Certificate, CertificateSet, Code, Finding, KeyKind, Reason, Severity, Sources, Store,
-    Wish, Wishes, load::trusting, x509::Parsed,
+    Action, Anchors, Certificate, CertificateSet, Code, Finding, KeyKind, Policy, Reason, Severity,
+    Sources, Store, Wish, Wishes, load::trusting, x509::Parsed,
 };
 
 mod any_octets;

@@ -94,3 +94,141 @@ fn a_removed_place_is_forgotten() {
     assert_eq!(errors(&after), Vec::<String>::new());
     assert_eq!(after.certificates.iter().map(|c| c.label()).collect::<Vec<_>>(), ["a.example"]);
 }
+
+/// A place that cannot be read takes nothing with it that lies below it.
+#[test]
+fn what_lies_below_an_unreadable_place_is_kept() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("a/all.pem", format!("{}{}", a.cert, a.key));
+    folder.write("live/b.example/all.pem", format!("{}{}", b.cert, b.key));
+    let sources =
+        Sources { certificates: vec![folder.path("a"), folder.path("live")], ..Sources::default() };
+    let before = load(&sources, None);
+    fs::rename(folder.path("live"), folder.path("away")).unwrap();
+    let after = load(&sources, Some(&before));
+    assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
+    assert_eq!(labels(&after), ["a.example", "b.example"]);
+    // And so it is the next time.
+    let later = load(&sources, Some(&after));
+    assert_eq!(labels(&later), ["a.example", "b.example"]);
+}
+
+/// The same where a link leads nowhere for a moment; and once it does again, what is there is a folder.
+#[test]
+fn a_link_to_a_folder_may_lead_nowhere_for_a_moment() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("live/a/all.pem", format!("{}{}", a.cert, a.key));
+    folder.write("data/b/all.pem", format!("{}{}", b.cert, b.key));
+    folder.link("../data/b", "live/b");
+    let sources = Sources { certificates: vec![folder.path("live")], ..Sources::default() };
+    let before = load(&sources, None);
+    assert_eq!(labels(&before), ["a.example", "b.example"]);
+    fs::rename(folder.path("data"), folder.path("away")).unwrap();
+    let after = load(&sources, Some(&before));
+    assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
+    assert_eq!(labels(&after), ["a.example", "b.example"]);
+    fs::rename(folder.path("away"), folder.path("data")).unwrap();
+    let mended = load(&sources, Some(&after));
+    assert_eq!(errors(&mended), Vec::<String>::new());
+    assert_eq!(labels(&mended), ["a.example", "b.example"]);
+}
+
+/// Somebody else's damage in the same folder brings no name back that was given up.
+#[test]
+fn a_name_that_was_given_up_is_not_kept_for_a_neighbours_damage() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let old = ca.leaf(&["m.example", "given-up.example"], ecdsa());
+    let new = ca.leaf(&["m.example"], ecdsa());
+    let other = ca.leaf(&["o.example"], ecdsa());
+    let together = |leaf: &Leaf| format!("{}{}", leaf.cert, leaf.key);
+    folder.write("m.pem", together(&old));
+    folder.write("o.pem", together(&other));
+    let before = folder.load(None);
+    folder.write("m.pem", together(&new));
+    folder.write("o.pem", "");
+    let after = folder.load(Some(&before));
+    let set = set(&after);
+    assert!(set.covers("o.example"));
+    assert!(!set.covers("given-up.example"), "{:?}", labels(&after));
+}
+
+/// What the configuration does not name any more is not kept.
+#[test]
+fn a_file_that_is_not_named_any_more_is_forgotten() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("a.pem", format!("{}{}", a.cert, a.key));
+    folder.write("b.pem", format!("{}{}", b.cert, b.key));
+    let named = |names: &[&str]| Sources {
+        certificates: names.iter().map(|name| folder.path(name)).collect(),
+        ..Sources::default()
+    };
+    let before = load(&named(&["a.pem", "b.pem"]), None);
+    folder.write("a.pem", "");
+    let after = load(&named(&["a.pem"]), Some(&before));
+    assert_eq!(labels(&after), ["a.example"]);
+}
+
+/// A certificate without a name that could be asked for is one, too.
+#[test]
+fn a_certificate_for_an_address_is_kept_as_well() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let a = ca.leaf(&["a.example"], ecdsa());
+    let address = ca.leaf(&["192.0.2.7"], ecdsa());
+    folder.write("a/all.pem", format!("{}{}", a.cert, a.key));
+    folder.write("ip/all.pem", format!("{}{}", address.cert, address.key));
+    let before = folder.load(None);
+    assert_eq!(before.certificates.len(), 2);
+    folder.write("ip/all.pem", "");
+    let after = folder.load(Some(&before));
+    assert_eq!(after.certificates.len(), 2, "{:?}", labels(&after));
+}
+
+/// A wrong signature that is to be refused is no reason to lose what was there before.
+#[test]
+fn a_liar_that_is_refused_leaves_what_was_before() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let good = ca.leaf(&["a.example"], ecdsa());
+    // Two with one name and one key id, and not with one key.
+    let one_of_two = || {
+        Entity::authority("CA 1").with(|params| {
+            params.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![7; 20]);
+        })
+    };
+    let new = Entity::leaf(&["a.example"]);
+    let (cert, liar) = (new.by(&one_of_two()), one_of_two().by(&Entity::authority("Root")));
+    let lying = format!("{cert}{liar}{}", new.key());
+    let refused = Policy([(Code::SignatureWrong, Action::Refuse)].into());
+    let refusing = Sources { policy: refused, ..folder.sources() };
+    folder.write("a/all.pem", format!("{}{}{}", good.cert, ca.issuer_pem, good.key));
+    let before = load(&refusing, None);
+    assert_eq!(labels(&before), ["a.example"]);
+    folder.write("a/all.pem", lying);
+    let after = load(&refusing, Some(&before));
+    assert_eq!(codes(&after).iter().filter(|c| *c == "V008").count(), 1, "{:?}", codes(&after));
+    assert_eq!(only_chain(&after), ders(&[&good.cert, &ca.issuer_pem]));
+
+    // What was found out once is said again, and a policy that comes later sees it as well.
+    let first = folder.load(None);
+    for sources in [folder.sources(), refusing] {
+        let again = load(&sources, Some(&first));
+        assert_eq!(texts(&again, Code::SignatureWrong).len(), 1, "{:?}", said(&again.findings));
+    }
+}
+
+/// Links to one folder are as good as the folder, for files that are named.
+#[test]
+fn named_files_are_found_by_way_of_links() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("d/a.pem", format!("{}{}", a.cert, a.key));
+    folder.write("d/b.pem", format!("{}{}", b.cert, b.key));
+    folder.link("d", "l");
+    let sources = Sources {
+        certificates: vec![folder.path("d/a.pem"), folder.path("l/b.pem")],
+        ..Sources::default()
+    };
+    assert_eq!(labels(&load(&sources, None)), ["a.example", "b.example"]);
+}
