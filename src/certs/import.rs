@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -37,7 +37,6 @@ pub struct Combined {
 }
 
 /// A certificate with its key and its chain.
-#[derive(Debug)]
 pub struct Whole {
     /// Key, leaf and intermediates in their order, as PEM.
     pub text: String,
@@ -109,6 +108,13 @@ impl Combined {
             self.findings.push(finding);
             Content::default()
         })
+    }
+}
+
+impl fmt::Debug for Whole {
+    /// Without the text: there is a key in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whole").field("names", &self.names).finish_non_exhaustive()
     }
 }
 

@@ -77,6 +77,7 @@ impl CertificateSet {
         let (names, mut findings) = by_name(&store.certificates);
         let mut named = |key: &str, name: &str| {
             let slot = lookup(&names, &name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
+            let slot = slot.or_else(|| for_address(name.parse().ok()?, &store.certificates));
             if slot.is_none() {
                 let text = format!("{key}: no certificate covers {name}");
                 findings.push(Finding::new(Code::NameNotCovered, &wishes.file, text));
@@ -221,6 +222,16 @@ fn by_name(certificates: &[Arc<Certificate>]) -> (HashMap<Box<str>, Slot>, Vec<F
     });
     let findings = findings.collect();
     (names, findings)
+}
+
+/// The certificates for an address, by which no client asks.
+fn for_address(address: IpAddr, certificates: &[Arc<Certificate>]) -> Option<Slot> {
+    let mut slot = Slot::default();
+    for certificate in certificates.iter().filter(|c| c.leaf.is_for(address)) {
+        // Of two, the better one; who asks for a name is not concerned.
+        let _ = slot.add(certificate);
+    }
+    (!slot.0.is_empty()).then_some(slot)
 }
 
 /// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.

@@ -109,7 +109,8 @@ fn answer(arguments: &Arguments, mut loaded: Loaded) -> Answer {
     answer.by_key(choice, certificate.kind(), certificate.fits(&schemes));
     let mut findings = std::mem::take(&mut loaded.store.findings);
     findings.extend(loaded.store.prove());
-    let entry = Entry::of(certificate, &loaded, &mut findings);
+    findings.retain(|finding| finding.file == certificate.file());
+    let entry = Entry::of(certificate, &loaded, findings);
     answer.step(format!(
         "the certificate is {}, from {}",
         certificate.label(),

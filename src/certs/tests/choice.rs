@@ -140,3 +140,32 @@ fn a_wish_that_no_certificate_covers_is_named() {
     assert_eq!(chosen(&set, None, "192.0.2.7").1, Reason::Default);
     assert!(CertificateSet::new(&Store::default(), &Wishes::default()).0.is_empty());
 }
+
+/// Clients do not ask for addresses; the configuration can.
+#[test]
+fn a_certificate_for_an_address_is_bound_to_it() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, v4, v6) = (
+        ca.leaf(&["a.example"], ecdsa()),
+        ca.leaf(&["192.0.2.7"], ecdsa()),
+        ca.leaf(&["2001:db8::7"], rsa()),
+    );
+    folder.write("a.pem", format!("{}{}", a.cert, a.key));
+    folder.write("v4.pem", format!("{}{}", v4.cert, v4.key));
+    folder.write("v6.pem", format!("{}{}", v6.cert, v6.key));
+    let by_address = ["192.0.2.7", "2001:db8::7"];
+    let wishes = Wishes {
+        by_address: by_address.map(|ip| (ip.parse().unwrap(), ip.to_uppercase())).into(),
+        ..Wishes::default()
+    };
+    let (set, findings) = CertificateSet::new(&folder.load(None), &wishes);
+    assert_eq!(said(&findings), Vec::<String>::new());
+    for (address, leaf) in by_address.iter().zip([&v4, &v6]) {
+        let (certificate, reason) = chosen(&set, None, address);
+        assert_eq!(
+            (chain(&certificate).remove(0), reason),
+            (ders(&[&leaf.cert]).remove(0), Reason::Address)
+        );
+    }
+    assert_eq!(chosen(&set, Some("a.example"), "192.0.2.7").1, Reason::Name);
+}
