@@ -66,7 +66,8 @@ impl Store {
         }
         self.say(lone);
         self.certificates.extend(certificates);
-        self.certificates.extend(kept);
+        self.certificates.extend_from_slice(&kept);
+        self.kept.extend(kept);
     }
 
     /// Those that are served, and in place of those that are worse than before, the old ones.
@@ -101,6 +102,7 @@ impl Store {
             // Two new ones may have taken its place.
             if certificates.iter().all(|known| !Arc::ptr_eq(known, old)) {
                 certificates.push(Arc::clone(old));
+                self.kept.push(Arc::clone(old));
             }
         }
         certificates
@@ -115,7 +117,9 @@ impl Store {
     ) {
         let there: HashSet<&Path> = places.iter().map(|place| &*place.path).collect();
         let lost = previous.below(unreadable).filter(|c| !there.contains(&*c.place));
-        self.certificates.extend(lost.cloned());
+        let lost: Vec<Arc<Certificate>> = lost.cloned().collect();
+        self.certificates.extend_from_slice(&lost);
+        self.kept.extend(lost);
     }
 
     /// The certificates at these paths or below.

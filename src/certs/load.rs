@@ -47,6 +47,7 @@ pub struct Store {
     pool: Pool,
     unproven: Vec<Arc<Certificate>>,
     pub(super) policy: Policy,
+    pub(super) kept: Vec<Arc<Certificate>>,
 }
 
 /// Up to so many new certificates have their signatures verified before any of them is served; with
@@ -149,6 +150,12 @@ impl Store {
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// Those that are only served because what should be in their place cannot be used.
+    #[must_use]
+    pub fn kept(&self) -> &[Arc<Certificate>] {
+        &self.kept
     }
 
     /// What is done about findings.

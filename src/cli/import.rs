@@ -126,7 +126,7 @@ fn write(whole: &Whole, folder: &Path, arguments: &Arguments) -> Result<(PathBuf
     });
     let file = folder.join(name.ok_or("no name for the file can be found")?);
     if fs::symlink_metadata(&file).is_err() {
-        certs::create(&file, &whole.text).map_err(|e| unwritten(&file, &e))?;
+        certs::create_for_group(&file, &whole.text).map_err(|e| unwritten(&file, &e))?;
         return Ok((file, false));
     }
     if let Some(why) = whole.is_no_successor_of(&file).filter(|_| !arguments.force) {

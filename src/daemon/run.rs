@@ -2,18 +2,13 @@
 
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::{Instant, interval_at},
 };
 
-use super::{
-    Loaded, Unfit,
-    backends::Backends,
-    service::{Service, notify},
-};
+use super::{Loaded, Unfit, backends::Backends, service::Service};
 
 /// Serves until it is told to stop. `first` is what was loaded from `file`; `ready` is called once
 /// clients can come.
@@ -37,7 +32,7 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
     service.open();
     tracing::info!("ready");
     ready();
-    notify(&[NotifyState::Ready]);
+    service.say_ready();
     service.prove();
 
     let mut reload: Option<Reload> = again.then(|| tokio::spawn(service.begin_reload()));

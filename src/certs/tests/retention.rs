@@ -46,6 +46,8 @@ fn a_broken_place_keeps_what_it_had() {
         );
         let served = |name| chain(&chosen(&set(&after), Some(name), ANYWHERE).0).remove(0);
         assert_eq!(served("m.example"), ders(&[&old.cert]).remove(0), "{why}");
+        let kept: Vec<&str> = after.kept().iter().map(|c| c.label()).collect();
+        assert_eq!(kept, ["m.example"], "{why}");
         assert_eq!(
             served("o.example"),
             ders(&[&renewed.cert]).remove(0),
@@ -57,6 +59,7 @@ fn a_broken_place_keeps_what_it_had() {
         folder.write("m/privkey.pem", &new.key);
         let mended = folder.load(Some(&after));
         assert_eq!(errors(&mended), Vec::<String>::new(), "{why}");
+        assert!(mended.kept().is_empty(), "{why}");
         assert_eq!(
             chain(&chosen(&set(&mended), Some("m.example"), ANYWHERE).0),
             ders(&[&full(&new)]),
