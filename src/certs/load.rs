@@ -285,9 +285,14 @@ fn no_key(file: &File, leaf: &Parsed, place: &Place) -> Finding {
     let (code, text) = match (of_same_name, lone.as_slice()) {
         (Some((key, _)), _) | (None, [(key, _)]) => (
             Code::KeyMismatch,
-            format!("the key in {} does not match the certificate for {name}", key.path.display()),
+            format!(
+                "the key in {} does not match the certificate for {name}: one of them is from another request or renewal",
+                key.path.display()
+            ),
         ),
-        (None, []) => (Code::NoKey, format!("there is no private key for {name} beside it")),
+        (None, []) => {
+            (Code::NoKey, format!("there is no private key for {name} beside it: put it there"))
+        }
         (None, lone) => (
             Code::KeyMismatch,
             format!("none of the {} keys beside it matches the certificate for {name}", lone.len()),
