@@ -25,6 +25,8 @@ pub struct Parts<'a> {
     pub certificate: &'a Path,
     /// Files with the rest of the chain.
     pub chain: &'a [PathBuf],
+    /// Files and folders to complete the chain from.
+    pub intermediates: &'a [PathBuf],
 }
 
 /// What came of the parts.
@@ -77,8 +79,12 @@ pub fn combine(parts: Parts<'_>, folder: &Path) -> io::Result<Combined> {
     for (n, (file, content)) in parts.chain.iter().zip(&chain).enumerate() {
         stage.lay(&format!("chain{n}.pem"), file, &certificates(content))?;
     }
-    let store =
-        load(&Sources { certificates: vec![stage.folder.clone()], ..Sources::default() }, None);
+    let sources = Sources {
+        certificates: vec![stage.folder.clone()],
+        intermediates: parts.intermediates.to_vec(),
+        ..Sources::default()
+    };
+    let store = load(&sources, None);
     combined.findings.extend(store.findings.into_iter().map(|f| stage.told(f)));
     combined.whole = store.certificates.first().map(|certificate| {
         let chain = certificate.sent_chain();
@@ -189,6 +195,10 @@ impl Stage {
 
     /// A finding in terms of the files that the parts came from.
     fn told(&self, mut finding: Finding) -> Finding {
+        // What is wrong with the intermediates at hand is not the fault of what is imported.
+        if !finding.file.starts_with(&self.folder) {
+            finding.severity = finding.severity.min(Severity::Warning);
+        }
         for (staged, from) in &self.parts {
             let (staged_text, from_text) = (staged.to_string_lossy(), from.to_string_lossy());
             finding.text = finding.text.replace(&*staged_text, &from_text);
