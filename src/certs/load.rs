@@ -72,7 +72,7 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     let helpers = walk(&sources.intermediates, &previous.places[1], &known);
     drop(known);
     let unreadable = keep::unreadable(&places);
-    let remembered = previous.below(&unreadable).flat_map(|c| &c.chain.issuers);
+    let remembered = previous.remembered(&places, &unreadable);
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
     let matcher = Matcher {

@@ -83,6 +83,24 @@ fn an_unreadable_place_keeps_its_authorities_for_the_others() {
     assert_eq!(chain(&served), ders(&[&b.cert, &ca.issuer_pem]));
 }
 
+/// The same, where it is not the file with the leaf.
+#[test]
+fn an_unreadable_chain_is_remembered_for_the_others() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("a/all.pem", format!("{}{}", a.cert, a.key));
+    folder.write("a/chain.pem", &ca.issuer_pem);
+    folder.write("b/all.pem", format!("{}{}", b.cert, b.key));
+    let before = folder.load(None);
+    folder.write("a/chain.pem", "");
+    let after = folder.load(Some(&before));
+    for (name, leaf) in [("a.example", &a), ("b.example", &b)] {
+        let served = chosen(&set(&after), Some(name), ANYWHERE).0;
+        assert_eq!(chain(&served), ders(&[&leaf.cert, &ca.issuer_pem]), "{name}");
+    }
+    assert!(after.kept().is_empty());
+}
+
 /// A folder that is taken away is taken out of service: that is how a domain is removed.
 #[test]
 fn a_removed_place_is_forgotten() {
