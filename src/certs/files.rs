@@ -187,21 +187,25 @@ fn octets(path: &Path) -> Result<(Vec<u8>, Metadata), Finding> {
     Err(Finding::new(Code::NotPem, path, "it is longer than 16 MiB, which no PEM file is"))
 }
 
-/// What a file holds that has this length. A read that brings less than was asked for is its last.
-fn all(file: &mut fs::File, length: u64) -> io::Result<Vec<u8>> {
+/// What a file holds that has this length: that, and whether there is more, is asked for at once.
+/// On some file systems a read may bring less than there is.
+fn all(file: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     let mut octets = vec![0; usize::try_from(length).unwrap_or(0) + 1];
     let mut have = 0;
     loop {
-        have += match file.read(&mut octets[have..]) {
+        let more = match file.read(&mut octets[have..]) {
             Ok(more) => more,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) => return Err(e),
         };
-        if have < octets.len() || have as u64 > LARGEST {
+        have += more;
+        if more == 0 || have as u64 == length || have as u64 > LARGEST {
             break;
         }
-        // It grows under our eyes.
-        octets.resize(octets.len() * 2, 0);
+        if have == octets.len() {
+            // It grows under our eyes.
+            octets.resize(octets.len() * 2, 0);
+        }
     }
     octets.truncate(have);
     Ok(octets)
@@ -328,4 +332,28 @@ fn rsa_bits(der: &[u8]) -> Option<usize> {
     };
     // In front is a zero, for the sign.
     Some(octets.saturating_sub(1) * 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Brings three octets at a time, as a network may.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let most = buffer.len().min(3);
+            self.0.read(&mut buffer[..most])
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end_however_it_comes() {
+        for (text, length) in [("", 0), ("abc", 3), ("abcdefgh", 8), ("cut off", 40), ("grown", 1)]
+        {
+            let read = all(&mut Slow(text.as_bytes()), length).unwrap();
+            assert_eq!(read, text.as_bytes(), "{length}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -25,6 +25,8 @@ pub struct Parts<'a> {
     pub certificate: &'a Path,
     /// Files with the rest of the chain.
     pub chain: &'a [PathBuf],
+    /// Files and folders to complete the chain from.
+    pub intermediates: &'a [PathBuf],
 }
 
 /// What came of the parts.
@@ -37,7 +39,6 @@ pub struct Combined {
 }
 
 /// A certificate with its key and its chain.
-#[derive(Debug)]
 pub struct Whole {
     /// Key, leaf and intermediates in their order, as PEM.
     pub text: String,
@@ -78,8 +79,12 @@ pub fn combine(parts: Parts<'_>, folder: &Path) -> io::Result<Combined> {
     for (n, (file, content)) in parts.chain.iter().zip(&chain).enumerate() {
         stage.lay(&format!("chain{n}.pem"), file, &certificates(content))?;
     }
-    let store =
-        load(&Sources { certificates: vec![stage.folder.clone()], ..Sources::default() }, None);
+    let sources = Sources {
+        certificates: vec![stage.folder.clone()],
+        intermediates: parts.intermediates.to_vec(),
+        ..Sources::default()
+    };
+    let store = load(&sources, None);
     combined.findings.extend(store.findings.into_iter().map(|f| stage.told(f)));
     combined.whole = store.certificates.first().map(|certificate| {
         let chain = certificate.sent_chain();
@@ -109,6 +114,13 @@ impl Combined {
             self.findings.push(finding);
             Content::default()
         })
+    }
+}
+
+impl fmt::Debug for Whole {
+    /// Without the text: there is a key in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whole").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
@@ -183,6 +195,10 @@ impl Stage {
 
     /// A finding in terms of the files that the parts came from.
     fn told(&self, mut finding: Finding) -> Finding {
+        // What is wrong with the intermediates at hand is not the fault of what is imported.
+        if !finding.file.starts_with(&self.folder) {
+            finding.severity = finding.severity.min(Severity::Warning);
+        }
         for (staged, from) in &self.parts {
             let (staged_text, from_text) = (staged.to_string_lossy(), from.to_string_lossy());
             finding.text = finding.text.replace(&*staged_text, &from_text);

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Certificate, Code, Finding, KeyKind, Severity, Store, chain::End, files::File, load::Fresh,
-    now, place::Place,
+    now, place::Place, x509::Parsed,
 };
 
 /// The files and folders in these places of which nothing can be read.
@@ -66,7 +66,8 @@ impl Store {
         }
         self.say(lone);
         self.certificates.extend(certificates);
-        self.certificates.extend(kept);
+        self.certificates.extend_from_slice(&kept);
+        self.kept.extend(kept);
     }
 
     /// Those that are served, and in place of those that are worse than before, the old ones.
@@ -101,6 +102,7 @@ impl Store {
             // Two new ones may have taken its place.
             if certificates.iter().all(|known| !Arc::ptr_eq(known, old)) {
                 certificates.push(Arc::clone(old));
+                self.kept.push(Arc::clone(old));
             }
         }
         certificates
@@ -113,17 +115,29 @@ impl Store {
         places: &[Arc<Place>],
         previous: &Self,
     ) {
+        if unreadable.is_empty() {
+            return;
+        }
         let there: HashSet<&Path> = places.iter().map(|place| &*place.path).collect();
-        let lost = previous.below(unreadable).filter(|c| !there.contains(&*c.place));
-        self.certificates.extend(lost.cloned());
+        let is_lost = |c: &&Arc<Certificate>| !there.contains(&*c.place) && is_below(c, unreadable);
+        let lost: Vec<Arc<Certificate>> =
+            previous.certificates.iter().filter(is_lost).cloned().collect();
+        self.certificates.extend_from_slice(&lost);
+        self.kept.extend(lost);
     }
 
-    /// The certificates at these paths or below.
-    pub(super) fn below(&self, paths: &HashSet<&Path>) -> impl Iterator<Item = &Arc<Certificate>> {
-        let all = if paths.is_empty() { &[][..] } else { &self.certificates };
-        all.iter().filter(|c| {
-            paths.contains(c.file()) || c.place.ancestors().any(|path| paths.contains(path))
-        })
+    /// The authorities of places in which something cannot be read now: they must not be taken from
+    /// others by that.
+    pub(super) fn remembered<'a>(
+        &'a self,
+        places: &'a [Arc<Place>],
+        unreadable: &'a HashSet<&Path>,
+    ) -> impl Iterator<Item = &'a Arc<Parsed>> {
+        let broken: HashSet<&Path> =
+            places.iter().filter(|p| !p.is_readable()).map(|p| &*p.path).collect();
+        let all = if unreadable.is_empty() { &[][..] } else { &self.certificates };
+        let old = all.iter().filter(move |c| broken.contains(&*c.place) || is_below(c, unreadable));
+        old.flat_map(|c| &c.chain.issuers)
     }
 
     pub(super) fn by_place(&self) -> HashMap<&OsStr, Vec<&Arc<Certificate>>> {
@@ -133,6 +147,11 @@ impl Store {
         }
         places
     }
+}
+
+/// Whether a certificate's folder is at one of these paths or below.
+fn is_below(certificate: &Certificate, paths: &HashSet<&Path>) -> bool {
+    certificate.place.ancestors().any(|path| paths.contains(path))
 }
 
 /// The file with this certificate's key, if no certificate goes with it any more.

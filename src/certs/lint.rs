@@ -115,12 +115,12 @@ pub(super) fn validity(leaf: &Parsed, now: i64) -> Option<(Code, String)> {
         return Some((Code::NotYetValid, format!("it is not valid before {}", date(from))));
     }
     if now > to {
-        let text = format!("it has expired on {}: clients will refuse it", date(to));
+        let text = format!("it has expired on {}, and clients will refuse it: renew it", date(to));
         return Some((Code::Expired, text));
     }
     (to - now < soon).then(|| {
         let days = (to - now) / DAY;
-        (Code::ExpiresSoon, format!("it expires in {days} days, on {}", date(to)))
+        (Code::ExpiresSoon, format!("it expires in {days} days, on {}: renew it", date(to)))
     })
 }
 

@@ -47,6 +47,7 @@ pub struct Store {
     pool: Pool,
     unproven: Vec<Arc<Certificate>>,
     pub(super) policy: Policy,
+    pub(super) kept: Vec<Arc<Certificate>>,
 }
 
 /// Up to so many new certificates have their signatures verified before any of them is served; with
@@ -71,7 +72,7 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     let helpers = walk(&sources.intermediates, &previous.places[1], &known);
     drop(known);
     let unreadable = keep::unreadable(&places);
-    let remembered = previous.below(&unreadable).flat_map(|c| &c.chain.issuers);
+    let remembered = previous.remembered(&places, &unreadable);
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
     let matcher = Matcher {
@@ -149,6 +150,12 @@ impl Store {
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// Those that are only served because what should be in their place cannot be used.
+    #[must_use]
+    pub fn kept(&self) -> &[Arc<Certificate>] {
+        &self.kept
     }
 
     /// What is done about findings.
@@ -278,9 +285,14 @@ fn no_key(file: &File, leaf: &Parsed, place: &Place) -> Finding {
     let (code, text) = match (of_same_name, lone.as_slice()) {
         (Some((key, _)), _) | (None, [(key, _)]) => (
             Code::KeyMismatch,
-            format!("the key in {} does not match the certificate for {name}", key.path.display()),
+            format!(
+                "the key in {} does not match the certificate for {name}: one of them is from another request or renewal",
+                key.path.display()
+            ),
         ),
-        (None, []) => (Code::NoKey, format!("there is no private key for {name} beside it")),
+        (None, []) => {
+            (Code::NoKey, format!("there is no private key for {name} beside it: put it there"))
+        }
         (None, lone) => (
             Code::KeyMismatch,
             format!("none of the {} keys beside it matches the certificate for {name}", lone.len()),

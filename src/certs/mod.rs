@@ -45,7 +45,7 @@ pub use load::{Sources, Store, load};
 pub use name::Name;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
 pub use trust::Anchors;
-pub use write::{create, replace};
+pub use write::{create, create_folder, create_for_group, replace};
 
 /// Seconds since 1970.
 pub(crate) fn now() -> i64 {

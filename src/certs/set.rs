@@ -10,7 +10,7 @@ use std::{
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, Code, Finding, KeyKind, Store, date, now};
+use super::{Certificate, Code, Finding, Issuance, KeyKind, Store, date, now};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +77,7 @@ impl CertificateSet {
         let (names, mut findings) = by_name(&store.certificates);
         let mut named = |key: &str, name: &str| {
             let slot = lookup(&names, &name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
+            let slot = slot.or_else(|| for_address(name.parse().ok()?, &store.certificates));
             if slot.is_none() {
                 let text = format!("{key}: no certificate covers {name}");
                 findings.push(Finding::new(Code::NameNotCovered, &wishes.file, text));
@@ -189,10 +190,12 @@ impl Slot {
     }
 }
 
-/// How good a certificate is among others for the same name: valid now, then valid longest.
-fn rank(certificate: &Certificate) -> (bool, i64, i64) {
+/// How good a certificate is among others for the same name: valid now, then issued by somebody (what
+/// was self-signed for ten years is left over from an installation), then valid longest.
+fn rank(certificate: &Certificate) -> (bool, bool, i64, i64) {
     let (from, to) = certificate.valid();
-    ((from..=to).contains(&now()), to, from)
+    let is_issued = certificate.issuance() != Issuance::SelfSigned;
+    ((from..=to).contains(&now()), is_issued, to, from)
 }
 
 /// The certificates for each name, and a finding for each that is not needed for one.
@@ -221,6 +224,16 @@ fn by_name(certificates: &[Arc<Certificate>]) -> (HashMap<Box<str>, Slot>, Vec<F
     });
     let findings = findings.collect();
     (names, findings)
+}
+
+/// The certificates for an address, by which no client asks.
+fn for_address(address: IpAddr, certificates: &[Arc<Certificate>]) -> Option<Slot> {
+    let mut slot = Slot::default();
+    for certificate in certificates.iter().filter(|c| c.leaf.is_for(address)) {
+        // Of two, the better one; who asks for a name is not concerned.
+        let _ = slot.add(certificate);
+    }
+    (!slot.0.is_empty()).then_some(slot)
 }
 
 /// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.

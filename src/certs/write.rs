@@ -1,9 +1,9 @@
 //! Files with keys in them: whole or not there at all, and for nobody else to read.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -12,15 +12,39 @@ use std::{
 ///
 /// Written by root, it belongs to whom its folder belongs, so that the service can read it.
 pub fn create(path: &Path, text: &str) -> io::Result<()> {
+    place(path, text, false)
+}
+
+/// The same, and where the folder lets its group in and nobody else, the group can read the file: it
+/// is how a service reads keys that belong to root.
+pub fn create_for_group(path: &Path, text: &str) -> io::Result<()> {
+    place(path, text, true)
+}
+
+/// Makes a folder for nobody else, and those above it. Made by root, it belongs to whom the folder
+/// above it belongs.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = folder(path)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+    match DirBuilder::new().mode(0o700).create(path) {
+        // Somebody else was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        made => made?,
+    }
+    give(&File::open(path)?, &fs::metadata(above)?)
+}
+
+fn place(path: &Path, text: &str, for_group: bool) -> io::Result<()> {
     let folder = folder(path)?;
     let new = Unfinished::write(folder, text)?;
-    let (owner, mine) = (fs::metadata(folder)?, new.file.metadata()?);
-    if (owner.uid(), owner.gid()) != (mine.uid(), mine.gid()) {
-        match fchown(&new.file, Some(owner.uid()), Some(owner.gid())) {
-            // Whoever is not root keeps what they write.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-            other => other?,
-        }
+    let owner = fs::metadata(folder)?;
+    give(&new.file, &owner)?;
+    let is_for_group = owner.mode() & 0o017 == 0o010 && new.file.metadata()?.gid() == owner.gid();
+    if for_group && is_for_group {
+        new.file.set_permissions(fs::Permissions::from_mode(0o640))?;
     }
     new.file.sync_all()?;
     // Unlike a rename, a link fails where something is.
@@ -46,6 +70,19 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     new.file.sync_all()?;
     fs::rename(&new.path, &path)?;
     sync(folder)
+}
+
+/// Gives something new to this owner and group.
+fn give(new: &File, to: &fs::Metadata) -> io::Result<()> {
+    let mine = new.metadata()?;
+    if (to.uid(), to.gid()) == (mine.uid(), mine.gid()) {
+        return Ok(());
+    }
+    match fchown(new, Some(to.uid()), Some(to.gid())) {
+        // Whoever is not root keeps what they write.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
 }
 
 fn folder(path: &Path) -> io::Result<&Path> {
@@ -147,6 +184,18 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    #[test]
+    fn the_group_reads_where_its_folder_is_for_it() {
+        let folder = folder("group");
+        for (mode, expected) in [(0o750, 0o640), (0o710, 0o640), (0o755, 0o600), (0o700, 0o600)] {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+            let path = folder.join(format!("{mode:o}.pem"));
+            create_for_group(&path, "new").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, expected, "{mode:o}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     /// Root writes, and the service reads. Whoever is not root cannot give anything away.
     #[test]
     fn the_owner_is_the_folders_and_then_the_files() {
@@ -160,6 +209,11 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(54_321), Some(54_321)).unwrap();
             replace(&path, "newer").unwrap();
             assert_eq!(owner(), (54_321, 54_321, 0o600));
+            let below = folder.join("below");
+            create_folder(&below).unwrap();
+            create_folder(&below).unwrap();
+            let made = fs::metadata(&below).unwrap();
+            assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (12_345, 12_345, 0o700));
         }
         fs::remove_dir_all(folder).unwrap();
     }

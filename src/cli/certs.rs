@@ -1,6 +1,7 @@
 //! `vestibule certs`
 
 use std::{
+    collections::HashMap,
     fmt::Write,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -71,17 +72,27 @@ fn read(config: &Path) -> Result<List, Unfit> {
     let late = loaded.store.prove();
     loaded.store.findings.extend(late);
     let mut findings = std::mem::take(&mut loaded.store.findings);
+    let (mut by_file, mut order) = (HashMap::<PathBuf, Vec<Finding>>::new(), Vec::new());
+    for finding in findings.drain(..) {
+        let known = by_file.entry(finding.file.clone()).or_default();
+        if known.is_empty() {
+            order.push(finding.file.clone());
+        }
+        known.push(finding);
+    }
+    let mut own = |c: &Arc<Certificate>| by_file.remove(c.file()).unwrap_or_default();
     let certificates =
-        loaded.store.certificates.iter().map(|c| Entry::of(c, &loaded, &mut findings)).collect();
+        loaded.store.certificates.iter().map(|c| Entry::of(c, &loaded, own(c))).collect();
+    let findings = order.into_iter().filter_map(|file| by_file.remove(&file)).flatten().collect();
     Ok(List { certificates, findings })
 }
 
 impl Entry {
-    /// Takes its findings from the list.
+    /// A certificate, and what is wrong with its file.
     pub(super) fn of(
         certificate: &Arc<Certificate>,
         loaded: &Loaded,
-        findings: &mut Vec<Finding>,
+        findings: Vec<Finding>,
     ) -> Self {
         let (from, to) = certificate.valid();
         let (chain, issuer) = certificate.path();
@@ -99,7 +110,7 @@ impl Entry {
             not_after: date(to),
             days_left: (to - now()).div_euclid(24 * 60 * 60),
             file: certificate.file().to_owned(),
-            findings: findings.extract_if(.., |f| f.file == certificate.file()).collect(),
+            findings,
         }
     }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{CONFIG, certs::Entry, report};
 use crate::{
-    certs::{Choice, KeyKind, Reason, Severity},
+    certs::{Choice, Finding, KeyKind, Reason, Severity},
     config::Listener,
     daemon::{self, Loaded, Purpose},
     values::{TlsMode, UnknownName},
@@ -89,6 +89,10 @@ fn answer(arguments: &Arguments, mut loaded: Loaded) -> Answer {
     let set = loaded.set.clone();
     let choice = set.choose(sni.as_deref(), local);
     answer.by_name(sni.as_deref(), choice);
+    let is_by_name = matches!(choice.reason, Reason::Name | Reason::Wildcard);
+    if let Some(name) = sni.as_deref().filter(|_| !is_by_name) {
+        answer.by_what_is_broken(name, &loaded.store.findings);
+    }
     if let Some(name) = sni.as_deref().filter(|name| !set.covers(name))
         && unknown_name == UnknownName::Reject
     {
@@ -109,7 +113,8 @@ fn answer(arguments: &Arguments, mut loaded: Loaded) -> Answer {
     answer.by_key(choice, certificate.kind(), certificate.fits(&schemes));
     let mut findings = std::mem::take(&mut loaded.store.findings);
     findings.extend(loaded.store.prove());
-    let entry = Entry::of(certificate, &loaded, &mut findings);
+    findings.retain(|finding| finding.file == certificate.file());
+    let entry = Entry::of(certificate, &loaded, findings);
     answer.step(format!(
         "the certificate is {}, from {}",
         certificate.label(),
@@ -166,6 +171,20 @@ impl Answer {
             Reason::Address | Reason::Default => {
                 self.warn(format!("no certificate has the name {name}, nor a wildcard for it"));
             }
+        }
+    }
+
+    /// What cannot be served may be what somebody misses.
+    fn by_what_is_broken(&mut self, name: &str, findings: &[Finding]) {
+        let is_it = |word: &str| word.trim_matches([',', ':', ';']) == name;
+        let mut errors = findings.iter().filter(|f| f.severity == Severity::Error);
+        if let Some(finding) = errors.clone().find(|f| f.text.split_whitespace().any(is_it)) {
+            self.step(format!("one that is for it cannot be served: {finding}"));
+        } else if errors.next().is_some() {
+            self.step(
+                "there is what cannot be served, and it may be for it: `vestibule certs` lists it"
+                    .to_owned(),
+            );
         }
     }
 

@@ -66,15 +66,19 @@ pub(super) fn import(arguments: &Arguments) -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let folder = match &arguments.into {
-        Some(folder) => folder.clone(),
+    let (folder, intermediates) = match &arguments.into {
+        Some(folder) => (folder.clone(), Vec::new()),
         None => store(&arguments.config)?,
     };
     if !folder.is_dir() {
         return Err(format!("{}: it is not a folder", folder.display()));
     }
-    let parts =
-        Parts { key: &arguments.key, certificate: &arguments.cert, chain: &arguments.chain };
+    let parts = Parts {
+        key: &arguments.key,
+        certificate: &arguments.cert,
+        chain: &arguments.chain,
+        intermediates: &intermediates,
+    };
     let Combined { whole, mut findings } = combine(parts, &folder)
         .map_err(|e| format!("{}: it cannot be written: {e}", folder.display()))?;
     for finding in &mut findings {
@@ -126,7 +130,7 @@ fn write(whole: &Whole, folder: &Path, arguments: &Arguments) -> Result<(PathBuf
     });
     let file = folder.join(name.ok_or("no name for the file can be found")?);
     if fs::symlink_metadata(&file).is_err() {
-        certs::create(&file, &whole.text).map_err(|e| unwritten(&file, &e))?;
+        certs::create_for_group(&file, &whole.text).map_err(|e| unwritten(&file, &e))?;
         return Ok((file, false));
     }
     if let Some(why) = whole.is_no_successor_of(&file).filter(|_| !arguments.force) {
@@ -136,13 +140,14 @@ fn write(whole: &Whole, folder: &Path, arguments: &Arguments) -> Result<(PathBuf
     Ok((file, true))
 }
 
-/// The folder that this configuration serves from.
-fn store(config: &Path) -> Result<PathBuf, String> {
+/// The folder that this configuration serves from, and what it completes chains from.
+fn store(config: &Path) -> Result<(PathBuf, Vec<PathBuf>), String> {
     let read = Config::read(config).map_err(|problems| problems.to_string())?;
-    read.certificates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
+    let folder = read.certificates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
         format!(
             "{}: there is no folder among its `certificates`: make one, or say --into FOLDER",
             config.display()
         )
-    })
+    })?;
+    Ok((folder, read.intermediates))
 }

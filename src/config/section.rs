@@ -188,7 +188,9 @@ impl<'a> Section<'a> {
     }
 
     /// Notes the keys that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(mut self) {
+        // Some are looked at before they are taken.
+        self.known.dedup();
         for key in self.mapping.keys().filter_map(Value::as_str) {
             if self.known.contains(&key) {
                 continue;

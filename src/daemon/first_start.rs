@@ -1,8 +1,7 @@
 //! With no certificate at all, one is made: self-signed, and kept for the next start.
 
 use std::{
-    fs,
-    os::unix::fs::DirBuilderExt,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -83,9 +82,13 @@ fn names(config: &Config) -> Result<Vec<Name>, Unfit> {
 
 fn keep(file: &Path, names: &[Name]) -> Result<(), Box<dyn std::error::Error>> {
     let folder = file.parent().unwrap_or(Path::new("/"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    certs::create_folder(folder)?;
     if !file.exists() {
-        return Ok(certs::create(file, &self_signed(names, DAYS, NewKey::default())?)?);
+        return match certs::create(file, &self_signed(names, DAYS, NewKey::default())?) {
+            // Another process that starts now was faster.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => Ok(made?),
+        };
     }
     let sources = Sources { certificates: vec![PathBuf::from(file)], ..Sources::default() };
     let kept = certs::load(&sources, None);

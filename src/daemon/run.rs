@@ -32,7 +32,7 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
     service.open();
     tracing::info!("ready");
     ready();
-    service.say_how_it_is();
+    service.say_ready();
     service.prove();
 
     let mut reload: Option<Reload> = again.then(|| tokio::spawn(service.begin_reload()));

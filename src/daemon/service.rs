@@ -19,7 +19,6 @@ use super::{
     backends::Backends,
     background::quietly,
     changes::{Changes, told},
-    first_start,
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
@@ -27,7 +26,7 @@ use super::{
     sockets::{Named, bind, named},
 };
 use crate::{
-    certs::{Severity, Store},
+    certs::{Issuance, Severity, Store},
     config::Config,
     session::{House, Policy, Stop},
     tls::Tickets,
@@ -236,7 +235,7 @@ impl Service {
     }
 
     fn say_what_changed(&self, changes: &Changes, has_opened: bool) {
-        let is_broken = self.store.findings.iter().any(|f| f.severity == Severity::Error);
+        let is_broken = self.store.worst() == Some(Severity::Error);
         if is_broken && changes.is_empty() && !has_opened {
             tracing::error!(
                 "reload changed nothing: what cannot be used is named above, and what it had before is served on"
@@ -247,19 +246,20 @@ impl Service {
                 added = told(&changes.added),
                 renewed = told(&changes.renewed),
                 removed = told(&changes.removed),
+                kept = kept(&self.store),
                 "reloaded"
             );
         }
-        self.say_how_it_is();
+        self.say_ready();
     }
 
-    /// Tells the service manager that clients can come, and what they find.
-    pub(super) fn say_how_it_is(&self) {
-        let findings = &self.store.findings;
-        let status = if findings.iter().any(|f| f.severity == Severity::Error) {
+    /// Tells a service manager that clients can come, and what they should not have to put up with.
+    pub(super) fn say_ready(&self) {
+        let mut certificates = self.store.certificates.iter();
+        let status = if self.store.worst() == Some(Severity::Error) {
             "Some certificates cannot be used; see the log"
-        } else if first_start::is_provided(&self.config, &self.store) {
-            "Serving a self-signed certificate, which no client trusts"
+        } else if certificates.all(|c| c.issuance() == Issuance::SelfSigned) {
+            "Clients get a self-signed certificate, which they do not trust; see the log"
         } else {
             ""
         };
@@ -290,6 +290,12 @@ impl Service {
         alerts.settle();
         tracing::info!("stopped");
     }
+}
+
+/// The names of the certificates that are only served because what should be in their place cannot be.
+fn kept(store: &Store) -> Option<String> {
+    let names: Vec<String> = store.kept().iter().map(|c| c.label().to_owned()).collect();
+    (!names.is_empty()).then(|| told(&names))
 }
 
 /// Tells a service manager. Without one, and that is no error, nobody is told.

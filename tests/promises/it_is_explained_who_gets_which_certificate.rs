@@ -104,3 +104,21 @@ fn also_when_there_is_none() {
         assert!(said.contains(step), "{words}: {step:?} in {said}");
     }
 }
+
+/// Whoever asks is most likely missing the one that is not served.
+#[test]
+fn with_what_is_broken_where_nothing_fits() {
+    let (_ca, folder) = desk();
+    let key = folder.path().join("live/ecdsa/privkey.pem");
+    std::fs::copy(key, folder.path().join("live/bound/privkey.pem")).expect("copied");
+    let words = "--port 993 --sni mail.example.com";
+    let said = explain(&folder, words).with(1);
+    assert!(said.contains("one that is for it cannot be served: "), "{said}");
+    assert!(said.contains("/live/bound/") && said.contains("V001"), "{said}");
+    folder.write("live/bound/cert.pem", "");
+    folder.write("live/bound/fullchain.pem", "");
+    let said = explain(&folder, words).with(1);
+    assert!(said.contains("`vestibule certs` lists it"), "{said}");
+    let said = explain(&folder, "--port 993 --sni mail.example.org").with(0);
+    assert!(!said.contains("cannot be served"), "{said}");
+}

@@ -116,6 +116,28 @@ fn the_configuration_says_where_the_store_is() {
     assert!(file.exists());
 }
 
+/// What the front completes chains from completes them here as well.
+#[test]
+fn the_configuration_has_intermediates_too() {
+    let desk = Desk::new();
+    desk.lay(&desk.ca.leaf(&[NAME], Kind::Ecdsa));
+    let here = desk.folder.path().display();
+    let text =
+        format!("certificates: [{here}/store]\nintermediates: [{here}/pool]\nbackend: 10.0.0.5\n");
+    desk.folder.write("c.yaml", text);
+    desk.folder.write("pool/broken.pem", "");
+    let arguments = ["import", "--key", "m.key", "--cert", "m.crt", "--config", "c.yaml", "--json"];
+    let import = |code| {
+        let said = vestibule(desk.folder.path(), &arguments).with(code);
+        serde_json::from_str::<Value>(&said).unwrap()
+    };
+    assert_eq!(import(2)["file"], Value::Null);
+    fs::copy(desk.folder.path().join("ca.crt"), desk.folder.path().join("pool/ca.crt")).unwrap();
+    let said = import(1);
+    assert_eq!(said["chain"], 2, "{said}");
+    assert!(said["file"].is_string() && said["findings"].to_string().contains("V006"), "{said}");
+}
+
 #[test]
 fn only_an_older_one_for_the_same_names_is_replaced() {
     let desk = Desk::new();

@@ -1,12 +1,13 @@
 //! An authority for a moment, and a leaf of its.
 
+use std::fmt;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, Error, IsCa,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 
 /// A certificate with its key and its issuer, all as PEM.
-#[derive(Debug)]
 pub struct Issued {
     /// The authority: what clients are told to trust.
     pub authority: String,
@@ -14,6 +15,13 @@ pub struct Issued {
     pub certificate: String,
     /// The leaf's private key, PKCS #8.
     pub key: String,
+}
+
+impl fmt::Debug for Issued {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 /// Makes a fresh authority, and a leaf of its for these names. The authority's key is thrown away.

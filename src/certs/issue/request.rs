@@ -1,6 +1,6 @@
 //! Requests for certificates (PKCS #10, RFC 2986).
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, DnValue, KeyPair,
@@ -28,12 +28,18 @@ pub struct Subject {
 }
 
 /// A request and the key that it was made with, both as PEM.
-#[derive(Debug)]
 pub struct Requested {
     /// What goes to the authority.
     pub request: String,
     /// What stays here.
     pub key: String,
+}
+
+impl fmt::Debug for Requested {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requested").field("request", &self.request).finish_non_exhaustive()
+    }
 }
 
 /// Where a request's key comes from.

@@ -266,3 +266,39 @@ fn a_namesake_of_a_trusted_root_is_not_trusted() {
     let store = beside(&leaf_pem, &leaf, &[&fake_pem]).load_trusting(&[&real_pem]);
     assert_eq!(codes(&store), ["V009"], "private: {:?}", said(&store.findings));
 }
+
+/// Of very many, signatures are verified after the service has begun, and each before it is shown.
+#[test]
+fn of_thousands_each_is_verified_before_it_is_shown() {
+    let twin = || {
+        Entity::authority("CA").with(|params| {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(vec![7; 20]);
+        })
+    };
+    let (issuer, namesake) = (twin(), twin());
+    let (folder, leaf) = (Folder::new(), Entity::leaf(&["m.example"]));
+    folder.write("m.key", leaf.key());
+    folder.write("issuer.pem", issuer.by(&Entity::authority("Root")));
+    for n in 0..1001 {
+        let issuer = if n == 500 { &namesake } else { &issuer };
+        folder.write(&format!("{n}.crt"), leaf.by(issuer));
+    }
+    let liar = folder.path("500.crt");
+    let shown = |store: &Store| {
+        let liar = store.certificates.iter().find(|c| c.file() == liar).unwrap();
+        liar.certified().cert.len()
+    };
+    let store = folder.load(None);
+    assert!(!store.is_proven());
+    assert_eq!(texts(&store, Code::SignatureWrong), Vec::<&str>::new());
+    assert_eq!(shown(&store), 1, "without what has not signed it");
+    let late = store.prove();
+    assert_eq!(
+        late.iter().map(|f| (f.code, &f.file)).collect::<Vec<_>>(),
+        [(Code::SignatureWrong, &liar)]
+    );
+    // What is known by now is said at once.
+    let again = folder.load(Some(&store));
+    assert!(again.is_proven());
+    assert_eq!((texts(&again, Code::SignatureWrong).len(), shown(&again)), (1, 1));
+}

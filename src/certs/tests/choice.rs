@@ -115,6 +115,18 @@ fn of_two_for_one_name_the_one_that_is_valid_longest_is_served_and_said() {
     assert_eq!(said.len(), 2, "{said:?}");
 }
 
+/// What an installation has made for itself lasts for ten years, and no client trusts it.
+#[test]
+fn a_self_signed_one_gives_way_to_one_that_was_issued() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let own = Entity::leaf(&["m.example"]).valid(2020, 3000);
+    folder.write("a.pem", format!("{}{}", own.by_itself(), own.key()));
+    let Leaf { cert, key } = ca.issue(&Entity::leaf(&["m.example"]).valid(2020, 2990));
+    folder.write("b.pem", format!("{cert}{key}"));
+    let served = chosen(&set(&folder.load(None)), Some("m.example"), ANYWHERE).0;
+    assert_eq!(chain(&served)[0], ders(&[&cert])[0]);
+}
+
 /// What the configuration names must be there.
 #[test]
 fn a_wish_that_no_certificate_covers_is_named() {
@@ -139,4 +151,33 @@ fn a_wish_that_no_certificate_covers_is_named() {
     );
     assert_eq!(chosen(&set, None, "192.0.2.7").1, Reason::Default);
     assert!(CertificateSet::new(&Store::default(), &Wishes::default()).0.is_empty());
+}
+
+/// Clients do not ask for addresses; the configuration can.
+#[test]
+fn a_certificate_for_an_address_is_bound_to_it() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, v4, v6) = (
+        ca.leaf(&["a.example"], ecdsa()),
+        ca.leaf(&["192.0.2.7"], ecdsa()),
+        ca.leaf(&["2001:db8::7"], rsa()),
+    );
+    folder.write("a.pem", format!("{}{}", a.cert, a.key));
+    folder.write("v4.pem", format!("{}{}", v4.cert, v4.key));
+    folder.write("v6.pem", format!("{}{}", v6.cert, v6.key));
+    let by_address = ["192.0.2.7", "2001:db8::7"];
+    let wishes = Wishes {
+        by_address: by_address.map(|ip| (ip.parse().unwrap(), ip.to_uppercase())).into(),
+        ..Wishes::default()
+    };
+    let (set, findings) = CertificateSet::new(&folder.load(None), &wishes);
+    assert_eq!(said(&findings), Vec::<String>::new());
+    for (address, leaf) in by_address.iter().zip([&v4, &v6]) {
+        let (certificate, reason) = chosen(&set, None, address);
+        assert_eq!(
+            (chain(&certificate).remove(0), reason),
+            (ders(&[&leaf.cert]).remove(0), Reason::Address)
+        );
+    }
+    assert_eq!(chosen(&set, Some("a.example"), "192.0.2.7").1, Reason::Name);
 }

@@ -46,6 +46,8 @@ fn a_broken_place_keeps_what_it_had() {
         );
         let served = |name| chain(&chosen(&set(&after), Some(name), ANYWHERE).0).remove(0);
         assert_eq!(served("m.example"), ders(&[&old.cert]).remove(0), "{why}");
+        let kept: Vec<&str> = after.kept().iter().map(|c| c.label()).collect();
+        assert_eq!(kept, ["m.example"], "{why}");
         assert_eq!(
             served("o.example"),
             ders(&[&renewed.cert]).remove(0),
@@ -57,6 +59,7 @@ fn a_broken_place_keeps_what_it_had() {
         folder.write("m/privkey.pem", &new.key);
         let mended = folder.load(Some(&after));
         assert_eq!(errors(&mended), Vec::<String>::new(), "{why}");
+        assert!(mended.kept().is_empty(), "{why}");
         assert_eq!(
             chain(&chosen(&set(&mended), Some("m.example"), ANYWHERE).0),
             ders(&[&full(&new)]),
@@ -78,6 +81,24 @@ fn an_unreadable_place_keeps_its_authorities_for_the_others() {
     assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
     let served = chosen(&set(&after), Some("b.example"), ANYWHERE).0;
     assert_eq!(chain(&served), ders(&[&b.cert, &ca.issuer_pem]));
+}
+
+/// The same, where it is not the file with the leaf.
+#[test]
+fn an_unreadable_chain_is_remembered_for_the_others() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let (a, b) = (ca.leaf(&["a.example"], ecdsa()), ca.leaf(&["b.example"], ecdsa()));
+    folder.write("a/all.pem", format!("{}{}", a.cert, a.key));
+    folder.write("a/chain.pem", &ca.issuer_pem);
+    folder.write("b/all.pem", format!("{}{}", b.cert, b.key));
+    let before = folder.load(None);
+    folder.write("a/chain.pem", "");
+    let after = folder.load(Some(&before));
+    for (name, leaf) in [("a.example", &a), ("b.example", &b)] {
+        let served = chosen(&set(&after), Some(name), ANYWHERE).0;
+        assert_eq!(chain(&served), ders(&[&leaf.cert, &ca.issuer_pem]), "{name}");
+    }
+    assert!(after.kept().is_empty());
 }
 
 /// A folder that is taken away is taken out of service: that is how a domain is removed.

@@ -5,6 +5,8 @@ mod key;
 mod list;
 mod names;
 
+use std::net::IpAddr;
+
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
     error::X509Error,
@@ -118,6 +120,11 @@ impl Parsed {
         self.names.first().unwrap_or(&self.subject.1)
     }
 
+    /// Whether this address is among its SANs.
+    pub(super) fn is_for(&self, address: IpAddr) -> bool {
+        self.others.contains(&names::of_address(address))
+    }
+
     /// Whether this certificate could be the other's issuer by its name and key id.
     pub(super) fn is_named_issuer_of(&self, other: &Self) -> bool {
         self.is_ca && self.subject.0 == other.issuer.0 && self.key_ids_agree(other) != Some(false)
@@ -176,7 +183,8 @@ impl Parsed {
 /// The common name of a certificate's subject, and of its issuer.
 pub(super) fn common_names(der: &[u8]) -> (Option<String>, Option<String>) {
     let common_name = |name: &X509Name<'_>| {
-        name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).map(str::to_owned)
+        let name = name.iter_common_name().next().and_then(|cn| cn.as_str().ok());
+        name.map(|name| printable(name.chars()))
     };
     let Ok((_, cert)) = X509Certificate::from_der(der) else { return (None, None) };
     (common_name(cert.subject()), common_name(cert.issuer()))

@@ -42,7 +42,7 @@ impl Names {
                 self.others.push(format!("DNS:{}", printable(chars)));
             }
             GeneralName::IPAddress(octets) => self.others.push(match address(octets) {
-                Some(address) => format!("IP:{address}"),
+                Some(address) => of_address(address),
                 None => format!("IP:{octets:02x?}"),
             }),
             // Mail addresses and the like are not for us.
@@ -50,6 +50,11 @@ impl Names {
             other => self.others.push(format!("{other:?}").escape_default().to_string()),
         }
     }
+}
+
+/// An address as it stands among the other names.
+pub(super) fn of_address(address: IpAddr) -> String {
+    format!("IP:{address}")
 }
 
 /// The addresses among the SANs.
