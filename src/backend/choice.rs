@@ -122,6 +122,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Whatever the pool looks like: never one that was tried, never one that is out while
         /// another is well, never one that keeps the client waiting for nothing.
         #[test]

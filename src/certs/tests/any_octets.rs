@@ -121,6 +121,8 @@ fn pem(label: &str, der: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// At a start, and at a reload.
     #[test]
     fn any_octets_harm_nobody_else(before in files(), after in files()) {

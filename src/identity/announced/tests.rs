@@ -203,6 +203,8 @@ fn nearly() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever comes, in whatever pieces: the same header or the same refusal, and what comes
     /// behind the header does not matter.
     #[test]
