@@ -1,7 +1,8 @@
 //! Tests of protocol rooms read as transcripts. Each is run with its input whole, octet by octet,
 //! and cut in two at every place: the same octets must come out.
 
-use super::{Dialogue, Filter, Next, Out, Side, Verdict};
+use super::{Dialogue, Filter, Next, Offer, Out, Side, Start, Verdict};
+use crate::values::BareNewline;
 
 /// One turn of a dialogue with a peer.
 pub(crate) enum Talk {
@@ -9,6 +10,23 @@ pub(crate) enum Talk {
     Front(&'static str),
     /// What the peer says.
     Peer(&'static str),
+}
+
+/// Capabilities.
+pub(crate) fn listed(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&w| w.to_owned()).collect()
+}
+
+/// What is known when a session is opened whose client is in TLS; `greet`: it was not greeted yet.
+pub(crate) fn start(greet: bool) -> Start {
+    Start {
+        greeted: !greet,
+        offer: Offer::TLS,
+        hello: Vec::new(),
+        bare_newline: BareNewline::default(),
+        host: "front.example".into(),
+        introduce: None,
+    }
 }
 
 /// Runs a dialogue. After the last turn it must have ended so, with these octets not taken.

@@ -84,20 +84,8 @@ mod tests {
     use super::*;
     use crate::{
         identity::facts,
-        protocol::transcript::{Talk, dialogue},
-        values::BareNewline,
+        protocol::transcript::{Talk, dialogue, start},
     };
-
-    fn start(greet: bool) -> Start {
-        Start {
-            greeted: !greet,
-            offer: Offer::TLS,
-            hello: Vec::new(),
-            bare_newline: BareNewline::default(),
-            host: "front.example".into(),
-            introduce: None,
-        }
-    }
 
     fn opening(greet: bool) -> Opening {
         Opening::new(&start(greet))

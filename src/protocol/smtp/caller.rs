@@ -125,11 +125,7 @@ fn leave(end: Called, out: &mut Vec<u8>) -> Next<Called> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::transcript::{Talk, dialogue};
-
-    fn listed(words: &[&str]) -> Vec<String> {
-        words.iter().map(|&w| w.to_owned()).collect()
-    }
+    use crate::protocol::transcript::{Talk, dialogue, listed};
 
     #[track_caller]
     fn call(errand: Errand, talk: &[Talk], end: &Called, left: &[u8]) {
