@@ -7,6 +7,7 @@ mod authorities;
 pub mod caa;
 mod certificate;
 mod chain;
+mod challenges;
 mod client;
 mod date;
 mod described;
@@ -32,6 +33,7 @@ mod x509;
 
 pub use authorities::{Authorities, authorities};
 pub use certificate::{Certificate, Issuance, KeyKind};
+pub use challenges::Challenges;
 pub use client::{Client, fingerprint};
 pub use date::date;
 pub use described::Description;

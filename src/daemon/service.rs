@@ -60,7 +60,11 @@ impl Service {
         let tickets =
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
         let (stop, stopped) = watch::channel(Stop::No);
-        let house = House { tls: ArcSwap::from_pointee(first.server(&tickets)?), stop: stopped };
+        let house = House {
+            tls: ArcSwap::from_pointee(first.server(&tickets)?),
+            challenges: Arc::default(),
+            stop: stopped,
+        };
         let capacity = Capacity::new(first.config.limits.connections);
         let (alive, sessions) = mpsc::channel(1);
         let door = Door {

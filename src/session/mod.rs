@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     backend::Pool,
+    certs::Challenges,
     protocol::{Offer, Protocol, Refusal},
     tls,
     values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
@@ -111,6 +112,8 @@ impl Policy {
 pub struct House {
     /// Certificates and TLS configurations. Read at a session's handshake, and let go of after it.
     pub tls: ArcSwap<tls::Server>,
+    /// Answers to certificate authorities that ask whether a name is ours.
+    pub challenges: Arc<Challenges>,
     /// How long sessions may still go on.
     pub stop: watch::Receiver<Stop>,
 }
