@@ -2,6 +2,7 @@
 
 mod handshake;
 mod name;
+mod open;
 mod relay;
 mod routes;
 mod serve;

@@ -1,6 +1,6 @@
 //! The life of a session.
 
-use std::{io, net::SocketAddr, sync::Weak, time::Duration};
+use std::{net::SocketAddr, sync::Weak};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -10,22 +10,18 @@ use tokio::{
 
 use super::{
     End, House, Policy, Stop, Summary,
-    handshake::{self, Reason, Shaken, Unshaken},
-    name,
+    handshake::{self, Shaken, Unshaken},
+    open::{Errand, Open},
     relay::{self, Clock, Outcome, Relay},
     summary::Tried,
 };
 use crate::{
-    backend::{self, Visit},
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
-    identity::{Facts, Identity, SessionId},
-    protocol::{
-        Greeted, Greeter, Offer, Opened, Opening, Protocol, Refusal, Refused, SessionFilter, Side,
-        Start,
-    },
+    identity::SessionId,
+    protocol::{Greeted, Greeter, Offer, Refusal, Refused, Side},
     values::{Timeouts, TlsMode},
-    wire::{Broken, Client, Inbox, Link, converse, take_leave},
+    wire::{Broken, Client, Inbox, converse, take_leave},
 };
 
 /// A client that has just been accepted.
@@ -97,13 +93,13 @@ struct Session<'a, F> {
 }
 
 /// We end the session: what the client is told, and what went wrong, if anything did.
-struct Parting {
+pub(super) struct Parting {
     why: Refusal,
     error: Option<SessionError>,
 }
 
 impl Parting {
-    fn new(
+    pub(super) fn new(
         why: Refusal,
         phase: Phase,
         blame: Blame,
@@ -126,7 +122,7 @@ struct WantsTls {
 }
 
 /// What came of a phase after which the client may be gone.
-enum Way<T, D = End> {
+pub(super) enum Way<T, D = End> {
     On(T),
     Done(D),
 }
@@ -265,7 +261,14 @@ impl<F: FnOnce()> Session<'_, F> {
         let Timeouts { connect, greeting, .. } = self.policy.timeouts;
         let deadline = Instant::now() + connect + greeting;
         let mut tried = Tried::default();
-        let opened = self.within(deadline, Box::pin(self.open(hello, &mut tried))).await;
+        let errand = Errand {
+            policy: self.policy,
+            summary: &self.summary,
+            offer: self.offer,
+            greeted: self.greeted,
+            hello,
+        };
+        let opened = self.within(deadline, Box::pin(errand.open(&mut tried))).await;
         self.summary.tried = tried;
         let mut open = match opened.unwrap_or_else(|why| Err(why.into())) {
             Ok(Way::On(open)) => open,
@@ -338,105 +341,6 @@ impl<F: FnOnce()> Session<'_, F> {
         take_leave(client, &words, self.policy.timeouts.closing).await;
     }
 
-    /// From the connection to a backend to the client's first forwarded octet. What the backend itself
-    /// refuses with is passed on: `Way::Done`.
-    ///
-    /// The client has seen nothing of it until then: what fails at one backend is tried at another.
-    async fn open(&self, hello: Vec<u8>, tried: &mut Tried) -> Result<Way<Open, Vec<u8>>, Parting> {
-        let sni = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
-        let pool = self.policy.pool(sni);
-        let mut search = pool.seek(self.summary.peer.ip());
-        let deadline = Instant::now() + self.policy.timeouts.connect;
-        let mut last = None;
-        while let Some(visit) = search.next(std::time::Instant::now()) {
-            tried.last = Some(visit.key().target.clone());
-            tried.count += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
-            // Whoever is tried next needs some of the time, too.
-            let patience = if search.has_more(std::time::Instant::now()) { left / 2 } else { left };
-            match self.try_open(visit, patience, &hello).await {
-                Err(parting) if Instant::now() < deadline => last = Some(parting),
-                done => return done,
-            }
-        }
-        pool.hurry();
-        let nobody = || {
-            let why = search.regret();
-            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, why)
-        };
-        Err(last.unwrap_or_else(nobody))
-    }
-
-    /// The same with one backend, which gets `patience` to accept the connection.
-    async fn try_open(
-        &self,
-        visit: Visit,
-        patience: Duration,
-        hello: &[u8],
-    ) -> Result<Way<Open, Vec<u8>>, Parting> {
-        let timeouts = &self.policy.timeouts;
-        let key = visit.key();
-        let failed = |why, source: Reason| {
-            visit.failed(&source);
-            Parting::new(why, Phase::Opening, Blame::Backend, source)
-        };
-        let unavailable = |error: io::Error| failed(Refusal::BackendUnavailable, error.into());
-
-        let dialling = backend::dial(&key.target, patience);
-        let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
-        let (mut link, facts) = opened.map_err(|error| {
-            visit.unreachable(&error);
-            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, error)
-        })?;
-        let header = key.identity.header(&facts);
-        if !header.is_empty() {
-            // In one write, before any other octet.
-            link.write_all(&header).await.map_err(unavailable)?;
-        }
-        let start = Start {
-            greeted: self.greeted,
-            offer: self.offer,
-            hello: hello.to_vec(),
-            bare_newline: self.policy.bare_newline,
-            host: self.policy.hostname.clone(),
-            introduce: key.identity.is_spoken().then(|| Box::new(facts)),
-        };
-        let mut from_backend = Inbox::default();
-        let Some(mut opening) = Opening::new(key.protocol, start) else {
-            visit.served();
-            let (filter, to_client) = (None, Vec::new());
-            return Ok(Way::On(Open { visit, link, filter, from_backend, to_client }));
-        };
-        let deadline = Instant::now() + timeouts.greeting;
-        let talk = converse(&mut link, &mut opening, &mut from_backend, self.policy.line);
-        match timeout_at(deadline, talk).await {
-            Ok(Ok(Opened::Ready(to_client))) => {
-                visit.served();
-                let filter = Some(Box::new(opening.filter()));
-                Ok(Way::On(Open { visit, link, filter, from_backend, to_client }))
-            }
-            Ok(Ok(Opened::Refused(words))) => Ok(Way::Done(words)),
-            Ok(Ok(Opened::Deaf(why))) => Err(failed(Refusal::BackendUnavailable, why.into())),
-            Ok(Ok(Opened::Garbage(why))) => Err(failed(Refusal::BackendGarbage, why.into())),
-            Ok(Err(broken)) => Err(failed(Refusal::BackendUnavailable, broken.into())),
-            Err(_) => Err(failed(Refusal::BackendUnavailable, "it does not greet".into())),
-        }
-    }
-
-    /// All that is known of the client, in the measure in which this dialect can tell it.
-    async fn facts(&self, identity: Identity) -> Facts {
-        let has_name = identity == Identity::Xclient
-            && matches!(self.policy.protocol, Protocol::Smtp | Protocol::Submission);
-        Facts {
-            name: if has_name { name::name(self.summary.peer.ip()).await } else { None },
-            id: self.summary.id,
-            peer: self.summary.peer,
-            local: self.summary.local,
-            hops: self.summary.via.as_ref().map_or(0, |via| via.hops),
-            tls: self.summary.tls.clone(),
-        }
-    }
-
     /// Takes leave of the client in its protocol's words.
     async fn part<T, S>(&self, stream: &mut S, parting: Parting) -> Result<T, Parting>
     where
@@ -466,15 +370,4 @@ impl<F: FnOnce()> Session<'_, F> {
             }
         }
     }
-}
-
-/// A backend that waits for the client's first command.
-struct Open {
-    /// Counts this session among the backend's.
-    #[expect(dead_code, reason = "it is there to be dropped")]
-    visit: Visit,
-    link: Link,
-    filter: Option<Box<SessionFilter>>,
-    from_backend: Inbox,
-    to_client: Vec<u8>,
 }

@@ -1,0 +1,146 @@
+//! The way from a client of which all is known to a backend that waits for its first command.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Policy, Summary,
+    handshake::Reason,
+    name,
+    serve::{Parting, Way},
+    summary::Tried,
+};
+use crate::{
+    backend::{self, Visit},
+    error::{Blame, Phase},
+    identity::{Facts, Identity},
+    protocol::{Offer, Opened, Opening, Protocol, Refusal, SessionFilter, Start},
+    wire::{Inbox, Link, converse},
+};
+
+/// What a client brings with it to the backends.
+pub(super) struct Errand<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) summary: &'a Summary,
+    /// What the client may be offered as things are now.
+    pub(super) offer: Offer,
+    /// Whether the client has had a greeting.
+    pub(super) greeted: bool,
+    /// What it said last, in clear.
+    pub(super) hello: Vec<u8>,
+}
+
+/// A backend that waits for the client's first command.
+pub(super) struct Open {
+    /// Counts this session among the backend's.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    visit: Visit,
+    pub(super) link: Link,
+    pub(super) filter: Option<Box<SessionFilter>>,
+    pub(super) from_backend: Inbox,
+    pub(super) to_client: Vec<u8>,
+}
+
+impl Errand<'_> {
+    /// From the connection to a backend to the client's first forwarded octet. What the backend itself
+    /// refuses with is passed on: `Way::Done`.
+    ///
+    /// The client has seen nothing of it until then: what fails at one backend is tried at another.
+    pub(super) async fn open(self, tried: &mut Tried) -> Result<Way<Open, Vec<u8>>, Parting> {
+        let sni = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        let pool = self.policy.pool(sni);
+        let mut search = pool.seek(self.summary.peer.ip());
+        let deadline = Instant::now() + self.policy.timeouts.connect;
+        let mut last = None;
+        while let Some(visit) = search.next(std::time::Instant::now()) {
+            tried.last = Some(visit.key().target.clone());
+            tried.count += 1;
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Whoever is tried next needs some of the time, too.
+            let patience = if search.has_more(std::time::Instant::now()) { left / 2 } else { left };
+            match self.try_open(visit, patience).await {
+                Err(parting) if Instant::now() < deadline => last = Some(parting),
+                done => return done,
+            }
+        }
+        pool.hurry();
+        let nobody = || {
+            let why = search.regret();
+            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, why)
+        };
+        Err(last.unwrap_or_else(nobody))
+    }
+
+    /// The same with one backend, which gets `patience` to accept the connection.
+    async fn try_open(
+        &self,
+        visit: Visit,
+        patience: Duration,
+    ) -> Result<Way<Open, Vec<u8>>, Parting> {
+        let timeouts = &self.policy.timeouts;
+        let key = visit.key();
+        let failed = |why, source: Reason| {
+            visit.failed(&source);
+            Parting::new(why, Phase::Opening, Blame::Backend, source)
+        };
+        let unavailable = |error: io::Error| failed(Refusal::BackendUnavailable, error.into());
+
+        let dialling = backend::dial(&key.target, patience);
+        let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
+        let (mut link, facts) = opened.map_err(|error| {
+            visit.unreachable(&error);
+            Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, error)
+        })?;
+        let header = key.identity.header(&facts);
+        if !header.is_empty() {
+            // In one write, before any other octet.
+            link.write_all(&header).await.map_err(unavailable)?;
+        }
+        let start = Start {
+            greeted: self.greeted,
+            offer: self.offer,
+            hello: self.hello.clone(),
+            bare_newline: self.policy.bare_newline,
+            host: self.policy.hostname.clone(),
+            introduce: key.identity.is_spoken().then(|| Box::new(facts)),
+        };
+        let mut from_backend = Inbox::default();
+        let Some(mut opening) = Opening::new(key.protocol, start) else {
+            visit.served();
+            let (filter, to_client) = (None, Vec::new());
+            return Ok(Way::On(Open { visit, link, filter, from_backend, to_client }));
+        };
+        let deadline = Instant::now() + timeouts.greeting;
+        let talk = converse(&mut link, &mut opening, &mut from_backend, self.policy.line);
+        match timeout_at(deadline, talk).await {
+            Ok(Ok(Opened::Ready(to_client))) => {
+                visit.served();
+                let filter = Some(Box::new(opening.filter()));
+                Ok(Way::On(Open { visit, link, filter, from_backend, to_client }))
+            }
+            Ok(Ok(Opened::Refused(words))) => Ok(Way::Done(words)),
+            Ok(Ok(Opened::Deaf(why))) => Err(failed(Refusal::BackendUnavailable, why.into())),
+            Ok(Ok(Opened::Garbage(why))) => Err(failed(Refusal::BackendGarbage, why.into())),
+            Ok(Err(broken)) => Err(failed(Refusal::BackendUnavailable, broken.into())),
+            Err(_) => Err(failed(Refusal::BackendUnavailable, "it does not greet".into())),
+        }
+    }
+
+    /// All that is known of the client, in the measure in which this dialect can tell it.
+    async fn facts(&self, identity: Identity) -> Facts {
+        let has_name = identity == Identity::Xclient
+            && matches!(self.policy.protocol, Protocol::Smtp | Protocol::Submission);
+        Facts {
+            name: if has_name { name::name(self.summary.peer.ip()).await } else { None },
+            id: self.summary.id,
+            peer: self.summary.peer,
+            local: self.summary.local,
+            hops: self.summary.via.as_ref().map_or(0, |via| via.hops),
+            tls: self.summary.tls.clone(),
+        }
+    }
+}
