@@ -37,6 +37,17 @@ impl Pool {
         Self(pool)
     }
 
+    /// Whether it holds the very same ones as the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_same = |(name, named): (&Vec<u8>, &Vec<Arc<Parsed>>)| {
+            other.0.get(name).is_some_and(|others| {
+                named.len() == others.len()
+                    && named.iter().zip(others).all(|(one, other)| Arc::ptr_eq(one, other))
+            })
+        };
+        self.0.len() == other.0.len() && self.0.iter().all(is_same)
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Parsed>> {
         self.0.values().flatten()

@@ -1,13 +1,12 @@
 //! Files and folders, looked at so that what has not changed is not read again.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    ffi::OsStr,
+    collections::HashSet,
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -37,14 +36,14 @@ pub(super) struct Stamp(u64);
 
 impl Stamp {
     /// `None` if it changed just now: then it has to be read again next time.
-    fn of(meta: &Metadata) -> Option<Self> {
+    pub(super) fn of(meta: &Metadata) -> Option<Self> {
         // The time of the last change of any kind, which nobody can set.
         if meta.ctime() > now() - UNSETTLED {
             return None;
         }
+        // It follows every other: those of the content, of the mode, of the owner.
         let mut hasher = DefaultHasher::new();
-        (meta.dev(), meta.ino(), meta.size(), meta.mode()).hash(&mut hasher);
-        (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
+        (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
         Some(Self(hasher.finish()))
     }
 }
@@ -209,70 +208,6 @@ fn all(file: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     }
     octets.truncate(have);
     Ok(octets)
-}
-
-/// What is in a folder, in order of name, without what is hidden.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Listing {
-    pub stamp: Option<Stamp>,
-    pub files: Vec<PathBuf>,
-    pub folders: Vec<PathBuf>,
-}
-
-impl Listing {
-    /// What is there now, and what tells the folder from all others.
-    pub(super) fn look(folder: &Path) -> io::Result<(Self, (u64, u64))> {
-        let meta = fs::metadata(folder)?;
-        let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
-        let mut stamp = Stamp::of(&meta);
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            // Hidden, or a key that is only to be published: `tlsa::next_key` reads it.
-            if name.as_encoded_bytes().starts_with(b".") || is_staged(&name) {
-                continue;
-            }
-            let path = entry.path();
-            let kind = match entry.file_type()? {
-                kind if kind.is_symlink() => fs::metadata(&path).map_or_else(
-                    |_| {
-                        // A link to nowhere is said to be unreadable when it is read. What it leads
-                        // to may come, file or folder, and nothing here changes by that.
-                        stamp = None;
-
-                        kind
-                    },
-                    |meta| meta.file_type(),
-                ),
-                kind => kind,
-            };
-            // Somebody expects a file there: to say that it is none, it has to be read.
-            if kind.is_dir() && !pem::is_promised(&path) {
-                folders.insert(path);
-            } else {
-                files.insert(path);
-            }
-        }
-        let listing = Self {
-            stamp,
-            files: files.into_iter().collect(),
-            folders: folders.into_iter().collect(),
-        };
-        Ok((listing, (meta.dev(), meta.ino())))
-    }
-
-    /// What tells a folder from all others, if it still is as it was.
-    pub(super) fn is_settled(stamp: Option<Stamp>, folder: &Path) -> Option<(u64, u64)> {
-        let meta = fs::metadata(folder).ok()?;
-        (stamp.is_some() && Stamp::of(&meta) == stamp).then(|| (meta.dev(), meta.ino()))
-    }
-}
-
-/// Whether a file is for later: `next.key`, `NAME.next.pem`.
-fn is_staged(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    let stem = name.strip_suffix(".key").or_else(|| name.strip_suffix(".pem"));
-    stem.is_some_and(|stem| stem == "next" || stem.ends_with(".next"))
 }
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {

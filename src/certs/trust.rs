@@ -8,11 +8,11 @@ use std::{collections::HashMap, path::Path};
 use super::{Code, Finding, files, x509::Parsed};
 
 /// Self-signed authorities, by their names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anchors(HashMap<Vec<u8>, Vec<Anchor>>);
 
 /// What is kept of one: the rest of its certificate is of no use to us.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Anchor {
     subject_key_id: Option<Vec<u8>>,
     /// SubjectPublicKeyInfo as DER.

@@ -2,6 +2,8 @@
 
 use rcgen::{CustomExtension, KeyIdMethod};
 
+use crate::certs::{chain::End, load};
+
 use super::*;
 
 /// A leaf with its key, in the PEM file that a front is given, and all that lies beside it.
@@ -301,4 +303,42 @@ fn of_thousands_each_is_verified_before_it_is_shown() {
     let again = folder.load(Some(&store));
     assert!(again.is_proven());
     assert_eq!((texts(&again, Code::SignatureWrong).len(), shown(&again)), (1, 1));
+}
+
+/// A reload builds no chain anew whose leaf is as it was, unless something else decides otherwise.
+#[test]
+fn chains_are_built_anew_when_authorities_change() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let leaf = ca.leaf(&["m.example"], ecdsa());
+    folder.write("m/all.pem", format!("{}{}", leaf.cert, leaf.key));
+    let trusted = anchors(&[&ca.root_pem]);
+    let ends = |store: &Store| store.certificates[0].chain.end;
+    let first = trusting(&trusted, &folder.sources(), None);
+    assert_eq!(ends(&first), End::Missing);
+    folder.write("i/chain.pem", &ca.issuer_pem);
+    let second = trusting(&trusted, &folder.sources(), Some(&first));
+    assert_eq!(ends(&second), End::Trusted);
+    let third = trusting(&Anchors::default(), &folder.sources(), Some(&second));
+    assert_eq!(ends(&third), End::Unknown);
+    let fourth = trusting(&trusted, &folder.sources(), Some(&third));
+    assert_eq!(ends(&fourth), End::Trusted);
+    let fifth = trusting(&trusted, &folder.sources(), Some(&fourth));
+    assert!(Arc::ptr_eq(&fifth.certificates[0], &fourth.certificates[0]));
+}
+
+/// An intermediate that has expired since gives way to one that has not.
+#[test]
+fn chains_are_built_anew_when_an_authority_expires() {
+    let (root, other) = (Entity::authority("Root"), Entity::authority("Other"));
+    let ca = Entity::authority("CA 1").valid(2000, 2090);
+    let leaf = Entity::leaf(&["m.example"]);
+    let (leaf_pem, short) = (leaf.by(&ca), ca.by(&root));
+    let long = Entity { params: ca.params.clone(), key: key_of(&ca) }.valid(2020, 3000).by(&other);
+    let folder = beside(&leaf_pem, &leaf, &[&short, &long]);
+    let trusted = anchors(&[&root.by_itself()]);
+    let before = trusting(&trusted, &folder.sources(), None);
+    assert_eq!(only_chain(&before), ders(&[&leaf_pem, &short]));
+    let year_2100 = 130 * 365 * 86400 + 40 * 86400;
+    let after = load::at(year_2100, &trusted, &folder.sources(), Some(&before));
+    assert_eq!(only_chain(&after), ders(&[&leaf_pem, &long]));
 }
