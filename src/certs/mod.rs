@@ -19,6 +19,7 @@ pub mod import;
 pub mod issue;
 mod judge;
 mod keep;
+mod late;
 mod lint;
 mod listing;
 mod load;

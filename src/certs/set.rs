@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, Code, Finding, Issuance, KeyKind, Store, date, now, table::Table};
+use super::{Certificate, Code, Finding, KeyKind, Store, chain::End, date, now, table::Table};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,7 @@ impl CertificateSet {
     /// names that several certificates have, and names that the configuration wants and none has.
     #[must_use]
     pub fn new(store: &Store, wishes: &Wishes) -> (Self, Vec<Finding>) {
-        let (names, mut findings) = by_name(&store.certificates);
+        let (names, mut findings) = by_name(store);
         let mut named = |key: &str, name: &str| {
             let slot = names.find(&name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
             let slot = slot.or_else(|| for_address(name.parse().ok()?, &store.certificates));
@@ -193,15 +193,18 @@ impl Slot {
 }
 
 /// How good a certificate is among others for the same name: valid now, then issued by somebody (what
-/// was self-signed for ten years is left over from an installation), then valid longest.
-fn rank(certificate: &Certificate) -> (bool, bool, i64, i64) {
+/// was self-signed for ten years is left over from an installation), then with a chain that clients can
+/// follow, then valid longest.
+fn rank(certificate: &Certificate) -> (bool, bool, bool, i64, i64) {
     let (from, to) = certificate.valid();
-    let is_issued = certificate.issuance() != Issuance::SelfSigned;
-    ((from..=to).contains(&now()), is_issued, to, from)
+    let end = certificate.chain.end;
+    let is_valid = (from..=to).contains(&now());
+    (is_valid, end != End::SelfSigned, end != End::Missing, to, from)
 }
 
 /// The certificates for each name, and a finding for each that is not needed for one.
-fn by_name(certificates: &[Arc<Certificate>]) -> (Names, Vec<Finding>) {
+fn by_name(store: &Store) -> (Names, Vec<Finding>) {
+    let certificates = &store.certificates;
     let room = certificates.iter().map(|c| c.names().len()).sum();
     let mut names = Names { table: Table::with_room(room), has_wildcards: false };
     let mut spare: BTreeMap<PathBuf, (Vec<&str>, Arc<Certificate>)> = BTreeMap::new();
@@ -209,7 +212,12 @@ fn by_name(certificates: &[Arc<Certificate>]) -> (Names, Vec<Finding>) {
         for name in certificate.names() {
             names.has_wildcards |= name.starts_with('*');
             let slot = names.table.entry(without_star(name));
-            if let Err((loser, winner)) = slot.add(certificate) {
+            // What is kept in place of another has been said.
+            let is_said = |c: &_| store.kept().iter().any(|kept| Arc::ptr_eq(kept, c));
+            if let Err((loser, winner)) = slot.add(certificate)
+                && !is_said(&loser)
+                && !is_said(&winner)
+            {
                 let entry = spare.entry(loser.file().to_owned());
                 entry.or_insert_with(|| (Vec::new(), winner)).0.push(name);
             }

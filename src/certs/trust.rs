@@ -3,13 +3,17 @@
 //! A front does not need one to serve. It tells a chain that ends where clients can go on from one
 //! that ends in the dark.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::{Code, Finding, files, x509::Parsed};
 
 /// Self-signed authorities, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Anchors(HashMap<Vec<u8>, Vec<Anchor>>);
+pub struct Anchors(HashMap<Vec<u8>, Arc<Namesakes>>);
+
+/// Authorities of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Namesakes(Vec<Anchor>);
 
 /// What is kept of one: the rest of its certificate is of no use to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl Anchors {
     }
 
     pub(super) fn add(&mut self, authority: &Parsed) {
-        let anchors = self.0.entry(authority.subject.0.clone()).or_default();
+        let anchors = &mut Arc::make_mut(self.0.entry(authority.subject.0.clone()).or_default()).0;
         if anchors.iter().all(|known| known.spki != authority.spki) {
             anchors.push(Anchor {
                 subject_key_id: authority.subject_key_id.clone(),
@@ -69,7 +73,7 @@ impl Anchors {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.0.values().map(|named| named.0.len()).sum()
     }
 
     /// Whether there are none.
@@ -78,25 +82,37 @@ impl Anchors {
         self.0.is_empty()
     }
 
+    /// Those that bear the name and the key id of this certificate's issuer.
+    pub(super) fn named_issuers_of(&self, certificate: &Parsed) -> Option<&Arc<Namesakes>> {
+        let named = self.0.get(&certificate.issuer.0)?;
+        named.of(certificate).next().is_some().then_some(named)
+    }
+
     /// Whether one of them bears the name and the key id of this certificate's issuer.
     pub(super) fn has_named_issuer_of(&self, certificate: &Parsed) -> bool {
-        self.named_issuers(certificate).next().is_some()
+        self.named_issuers_of(certificate).is_some()
     }
 
     /// Whether one of them has signed this certificate.
     pub(super) fn has_signed(&self, certificate: &Parsed) -> bool {
-        self.named_issuers(certificate).any(|anchor| certificate.is_signed_by(&anchor.spki))
+        self.named_issuers_of(certificate).is_some_and(|named| named.have_signed(certificate))
     }
 
     /// Whether this certificate is one of them, or has the name and key of one.
     pub(super) fn has(&self, authority: &Parsed) -> bool {
-        let named = self.0.get(&authority.subject.0).map_or(&[][..], Vec::as_slice);
-        named.iter().any(|anchor| anchor.spki == authority.spki)
+        let named = self.0.get(&authority.subject.0);
+        named.is_some_and(|named| named.0.iter().any(|anchor| anchor.spki == authority.spki))
+    }
+}
+
+impl Namesakes {
+    /// Whether one of them has signed this certificate, which bears their name as its issuer's.
+    pub(super) fn have_signed(&self, certificate: &Parsed) -> bool {
+        self.of(certificate).any(|anchor| certificate.is_signed_by(&anchor.spki))
     }
 
-    fn named_issuers(&self, certificate: &Parsed) -> impl Iterator<Item = &Anchor> {
-        let named = self.0.get(&certificate.issuer.0).map_or(&[][..], Vec::as_slice);
-        named.iter().filter(|anchor| {
+    fn of(&self, certificate: &Parsed) -> impl Iterator<Item = &Anchor> {
+        self.0.iter().filter(|anchor| {
             match (&anchor.subject_key_id, &certificate.authority_key_id) {
                 (Some(mine), Some(theirs)) => mine == theirs,
                 _ => true,
