@@ -63,7 +63,10 @@ const PROVEN_AT_ONCE: usize = 1000;
 /// a certificate and its key are two files, and we may look between the two writes.
 #[must_use]
 pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
-    trusting(&Anchors::system(), sources, previous)
+    let (anchors, unread) = Anchors::system();
+    let mut store = trusting(&anchors, sources, previous);
+    store.findings.extend(unread);
+    store
 }
 
 /// The same, where these authorities are the trusted ones.

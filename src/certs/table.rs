@@ -13,9 +13,10 @@ use std::{
 pub(super) struct Table<V> {
     keys: RandomState,
     /// Part of a name's hash, and one more than where its record begins; 0 where nothing is. A power of
-    /// two in number, and at least half of them free.
+    /// two in number, and a fifth of them free at least: few enough to stay near the processor.
     places: Box<[u64]>,
-    /// One record after the other: the value's number (8 octets), the name's length (2), the name.
+    /// One record after the other: the value's number (4 octets), the name's length (1), the name. No
+    /// name is longer than 253.
     records: Vec<u8>,
     values: Vec<V>,
 }
@@ -26,7 +27,7 @@ const WHERE: u32 = 40;
 impl<V: Default> Table<V> {
     /// With room for this many names.
     pub(super) fn with_room(names: usize) -> Self {
-        let places = ((names + 1) * 2).next_power_of_two();
+        let places = ((names + 1) * 5 / 4 + 1).next_power_of_two();
         Self {
             keys: RandomState::new(),
             places: vec![0; places].into_boxed_slice(),
@@ -43,8 +44,8 @@ impl<V: Default> Table<V> {
         };
         if let Some((at, tag)) = at {
             self.places[at] = tag | (self.records.len() as u64 + 1);
-            self.records.extend((value as u64).to_le_bytes());
-            self.records.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+            self.records.extend(u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes());
+            self.records.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
             self.records.extend(name.as_bytes());
             self.values.push(V::default());
         }
@@ -81,11 +82,11 @@ impl<V> Table<V> {
     /// The number of the value in this record, if it is this name's.
     fn value(&self, at: u64, name: &str) -> Option<usize> {
         let record = self.records.get(usize::try_from(at).ok()?..)?;
-        let (value, rest) = record.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let is_same = usize::from(u16::from_le_bytes(*length)) == name.len()
-            && rest.get(..name.len())? == name.as_bytes();
-        is_same.then(|| usize::try_from(u64::from_le_bytes(*value)).ok()).flatten()
+        let (value, rest) = record.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first()?;
+        let is_same =
+            usize::from(*length) == name.len() && rest.get(..name.len())? == name.as_bytes();
+        is_same.then(|| usize::try_from(u32::from_le_bytes(*value)).ok()).flatten()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use super::{Code, Finding, files, x509::Parsed};
+use super::{Code, Finding, Severity, files, x509::Parsed};
 
 /// Self-signed authorities, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,18 +25,20 @@ struct Anchor {
 
 impl Anchors {
     /// This machine's trust store. Empty where there is none: then every authority is a private one.
+    /// The finding says what of it cannot be read.
     ///
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR` move it, as they do for other programs.
     #[must_use]
-    pub fn system() -> Self {
+    pub fn system() -> (Self, Option<Finding>) {
         let mut anchors = Self::default();
-        for der in rustls_native_certs::load_native_certs().certs {
+        let native = rustls_native_certs::load_native_certs();
+        for der in native.certs {
             // One that we cannot read is one that we cannot go by.
             if let Ok(authority) = Parsed::new(&der) {
                 anchors.add(&authority);
             }
         }
-        anchors
+        (anchors, unread(&native.errors))
     }
 
     /// Adds the roots of a PEM file, and says how many other certificates are in it: an authority
@@ -119,4 +121,22 @@ impl Namesakes {
             }
         })
     }
+}
+
+/// An empty trust store looks as if all authorities were private ones: why it is that has to be said.
+fn unread(errors: &[rustls_native_certs::Error]) -> Option<Finding> {
+    let (first, others) = errors.split_first()?;
+    let (file, why) = match &first.kind {
+        rustls_native_certs::ErrorKind::Io { inner, path } => (path.as_path(), inner.to_string()),
+        _ => (Path::new("(trust store)"), first.to_string()),
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        n => format!(" (and {n} more like this)"),
+    };
+    let text = format!(
+        "this machine's trust store cannot be read: {why}{more}; what is missing of it is taken for private authorities (SSL_CERT_FILE and SSL_CERT_DIR say where it is)"
+    );
+    // What is served does not depend on it.
+    Some(Finding { severity: Severity::Warning, ..Finding::new(Code::Unreadable, file, text) })
 }

@@ -2,7 +2,7 @@
 
 use rcgen::{CustomExtension, KeyIdMethod};
 
-use crate::certs::{chain::End, load};
+use crate::certs::{Issuance, chain::End, load};
 
 use super::*;
 
@@ -205,11 +205,22 @@ fn a_missing_link_is_named_with_all_that_is_known() {
         assert!(finding.text.contains(part), "{part}: {finding}");
     }
     assert_eq!(only_chain(&store), ders(&[&leaf_pem]));
-    // Without the address, the same without it.
+    // Without the address, it may as well be the root of a private authority: both are said.
     let leaf = Entity::leaf(&["m.example"]);
-    let store = beside(&leaf.by(&two), &leaf, &[]).load_trusting(&[&root_pem]);
-    let text = texts(&store, Code::ChainIncomplete)[0];
-    assert!(text.contains("CN=SSL CA 2") && !text.contains("had from"), "{text}");
+    let (leaf_pem, two_pem) = (leaf.by(&two), two.by_itself());
+    let folder = beside(&leaf_pem, &leaf, &[]);
+    let text = folder.load_trusting(&[&root_pem]).findings.remove(0).text;
+    for part in ["CN=SSL CA 2", "If it is an intermediate", "If it is the root", "`intermediates`"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("had from"), "{text}");
+    // What is said to help does.
+    let pool = Folder::of(&[("root.pem", &two_pem)]);
+    let sources = Sources { intermediates: vec![pool.0.clone()], ..folder.sources() };
+    let store = trusting(&anchors(&[&root_pem]), &sources, None);
+    assert_eq!(codes(&store), ["V009"], "{:?}", said(&store.findings));
+    assert_eq!(only_chain(&store), ders(&[&leaf_pem]));
 }
 
 /// Where the chain breaks off further up, the name is that of the one that is missing there.
@@ -267,6 +278,36 @@ fn a_namesake_of_a_trusted_root_is_not_trusted() {
     let (real_pem, fake_pem, leaf_pem) = (real.by_itself(), fake.by_itself(), leaf.by(&fake));
     let store = beside(&leaf_pem, &leaf, &[&fake_pem]).load_trusting(&[&real_pem]);
     assert_eq!(codes(&store), ["V009"], "private: {:?}", said(&store.findings));
+}
+
+/// Nor is one that has its key id as well: the signature decides, wherever the root is.
+#[test]
+fn a_root_that_has_not_signed_is_found_out() {
+    let twin = || {
+        Entity::authority("Root").with(|params| {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(vec![7; 20]);
+        })
+    };
+    let (real, fake) = (twin(), twin());
+    let (ca, leaf) = (Entity::authority("CA 1"), Entity::leaf(&["m.example"]));
+    let (real_pem, ca_pem, leaf_pem) = (real.by_itself(), ca.by(&fake), leaf.by(&ca));
+    let direct = leaf.by(&fake);
+    let chains = [(&leaf_pem, vec![&*ca_pem]), (&direct, vec![])];
+    for (leaf_pem, others) in chains {
+        let folder = beside(leaf_pem, &leaf, &others);
+        let trusted = folder.load_trusting(&[&real_pem]);
+        assert_eq!(codes(&trusted), ["V008"], "{:?}", said(&trusted.findings));
+        let text = &trusted.findings[0].text;
+        assert!(text.contains("CN=Root") && text.contains("has not signed it"), "{text}");
+        assert_eq!(trusted.certificates[0].issuance(), Issuance::PrivateAuthority);
+        assert_eq!(only_chain(&trusted).len(), 1 + others.len(), "it may be right elsewhere");
+
+        folder.write("root.pem", &real_pem);
+        let private = folder.load(None);
+        assert_eq!(codes(&private), ["V008", "V009"], "{:?}", said(&private.findings));
+        folder.write("root.pem", fake.by_itself());
+        assert_eq!(codes(&folder.load(None)), ["V009"]);
+    }
 }
 
 /// Of very many, signatures are verified after the service has begun, and each before it is shown.
