@@ -1,7 +1,7 @@
 //! Files and folders, looked at so that what has not changed is not read again.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
@@ -38,7 +38,7 @@ impl Stamp {
     /// `None` if it changed just now: then it has to be read again next time.
     pub(super) fn of(meta: &Metadata) -> Option<Self> {
         // The time of the last change of any kind, which nobody can set.
-        if meta.ctime() > now() - UNSETTLED {
+        if !has_settled(meta.ctime(), now()) {
             return None;
         }
         // It follows every other: those of the content, of the mode, of the owner.
@@ -46,6 +46,11 @@ impl Stamp {
         (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
         Some(Self(hasher.finish()))
     }
+}
+
+/// Whether a change in this second would be told from one that comes now.
+fn has_settled(changed: i64, now: i64) -> bool {
+    changed <= now - UNSETTLED
 }
 
 /// A private key, ready to sign.
@@ -84,35 +89,16 @@ pub(super) fn read(path: &Path) -> Result<Option<pem::Content>, Finding> {
 }
 
 /// Certificates that have been read before: of ten thousand copies, one is kept.
+///
+/// By their last octets, which are of the signature and so their own: to hash all of each would take
+/// longer than to read it. Of two that somebody has made alike there, one is kept twice.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashSet<ByDer>>);
-
-#[derive(Debug)]
-struct ByDer(Arc<Parsed>);
-
-impl PartialEq for ByDer {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.der == other.0.der
-    }
-}
-
-impl Eq for ByDer {}
-
-impl Hash for ByDer {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.der.as_ref().hash(state);
-    }
-}
-
-impl std::borrow::Borrow<[u8]> for ByDer {
-    fn borrow(&self) -> &[u8] {
-        &self.0.der
-    }
-}
+pub(super) struct Known(Mutex<HashMap<[u8; 16], Arc<Parsed>>>);
 
 impl Known {
     pub(super) fn of<'a>(certificates: impl Iterator<Item = &'a Arc<Parsed>>) -> Self {
-        Self(Mutex::new(certificates.cloned().map(ByDer).collect()))
+        let by_end = certificates.filter_map(|c| Some((*c.der.last_chunk()?, c.clone())));
+        Self(Mutex::new(by_end.collect()))
     }
 
     fn parsed(
@@ -124,11 +110,15 @@ impl Known {
             return Ok(same.clone());
         }
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(der.as_ref()) {
-            return Ok(known.0.clone());
+        let end: Option<[u8; 16]> = der.last_chunk().copied();
+        if let Some(known) = end.and_then(|end| lock().get(&end).filter(|c| c.der == *der).cloned())
+        {
+            return Ok(known);
         }
         let parsed = Arc::new(Parsed::new(der)?);
-        lock().insert(ByDer(parsed.clone()));
+        if let Some(end) = end {
+            lock().insert(end, parsed.clone());
+        }
         Ok(parsed)
     }
 }
@@ -281,6 +271,21 @@ mod tests {
             let most = buffer.len().min(3);
             self.0.read(&mut buffer[..most])
         }
+    }
+
+    /// What is written right after a look may have the same times as what was seen: steps of two
+    /// seconds are the coarsest that there are.
+    #[test]
+    fn what_changed_just_now_is_read_again() {
+        for (changed, now, settled) in [(100, 100, false), (100, 101, false), (100, 102, true)] {
+            assert_eq!(has_settled(changed, now), settled, "{changed} at {now}");
+        }
+        let path = std::env::temp_dir().join(format!("vestibule-settled-{}", std::process::id()));
+        fs::write(&path, "new").unwrap();
+        let new = File::look(&path, None, &Known::default());
+        let is_settled = new.is_settled();
+        fs::remove_file(&path).unwrap();
+        assert!(!is_settled, "it was written a moment ago");
     }
 
     #[test]

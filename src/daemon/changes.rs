@@ -26,7 +26,7 @@ impl Changes {
             return changes;
         }
         // A name that has two certificates may have kept one of them.
-        let same: HashSet<&str> = same.into_iter().map(|c| c.label()).collect();
+        let same: HashSet<&str> = same.into_iter().map(Certificate::label).collect();
         let (old, new) = (by_name(old), by_name(new));
         let is_same = |old: &[&Certificate], new: &[&Certificate]| {
             old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.is_same(new))

@@ -293,23 +293,6 @@ fn names_that_only_the_new_one_has_are_served_with_it() {
     }
 }
 
-/// File systems count time in coarse steps: what was written right after a look has the same times as
-/// what was seen, and is seen all the same.
-#[test]
-fn what_changes_in_the_moment_of_a_look_is_seen_by_the_next() {
-    let (ca, folder) = (Authority::new(), Folder::new());
-    let leafs = [ca.leaf(&["m.example"], ecdsa()), ca.leaf(&["m.example"], ecdsa())];
-    let texts = leafs.map(|leaf| format!("{:\n<4000}", format!("{}{}", leaf.cert, leaf.key)));
-    let file = folder.write("m/all.pem", &texts[0]);
-    let mut store = folder.load(None);
-    for n in 1..50 {
-        // In place: neither its folder nor its length tells.
-        fs::write(&file, &texts[n % 2]).unwrap();
-        store = folder.load(Some(&store));
-        assert_eq!(only_chain(&store), ders(&[&texts[n % 2]]), "change {n}");
-    }
-}
-
 /// Links to one folder are as good as the folder, for files that are named.
 #[test]
 fn named_files_are_found_by_way_of_links() {
