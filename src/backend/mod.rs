@@ -1,9 +1,12 @@
 //! The mail servers behind us: how they are reached, whether they are well, what was learned of
 //! them. A backend outlives snapshots: a reload that leaves it alone forgets nothing.
 
+mod diagnose;
 mod dial;
+mod look;
 mod memory;
 mod probe;
+mod secure;
 
 use std::{
     fmt,
@@ -19,12 +22,16 @@ use tokio::sync::{Notify, watch};
 use crate::{
     identity::Identity,
     protocol::{Learned, Protocol},
+    tls::Upstream,
     values::Target,
 };
 
+pub use diagnose::{Diagnosis, Kind, Seen, Trouble, diagnose};
 pub use dial::{dial, keep_alive};
+pub use look::look;
 pub use memory::Memory;
 pub use probe::keep_probing;
+pub use secure::{Insecure, Secured, secure};
 
 /// So many failures in a row, and a backend is down. Real dials count, too.
 const FAILURES_TO_GO_DOWN: u32 = 3;
@@ -38,6 +45,8 @@ pub struct Key {
     pub protocol: Protocol,
     /// How it learns who the client is.
     pub identity: Identity,
+    /// How it is reached inside TLS; `None`: in clear.
+    pub tls: Option<Arc<Upstream>>,
 }
 
 impl fmt::Display for Key {

@@ -19,6 +19,7 @@ mod judge;
 mod lint;
 mod load;
 mod name;
+mod own;
 mod parallel;
 mod pem;
 mod place;
@@ -41,8 +42,9 @@ pub use judge::{
 };
 pub use load::{Sources, Store, load};
 pub use name::Name;
+pub use own::own;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
-pub use trust::Anchors;
+pub use trust::{Anchors, system_roots};
 pub use write::{create, replace};
 
 /// Seconds since 1970.

@@ -9,13 +9,16 @@ use std::{
 use serde_yaml::Value;
 
 use super::{
-    Listener, Problem, client_certificates,
+    Listener, Problem, backend_tls, client_certificates,
     section::{Notebook, Section},
 };
 use crate::{
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientMode, ClientRule, Target, TlsMode, UnknownName},
+    values::{
+        BackendTls, BackendTlsMode, BareNewline, ClientMode, ClientRule, Target, TlsMode,
+        UnknownName,
+    },
 };
 
 /// The backends of a configuration.
@@ -33,6 +36,7 @@ struct Backend {
     address: Address,
     identity: Option<Identity>,
     ports: BTreeMap<Protocol, u16>,
+    tls: Option<BackendTls>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,10 +53,18 @@ impl Backend {
             Address::Socket(address) => Target::Tcp(*address),
             Address::Unix(path) => Target::Unix(path.clone()),
             Address::Ip(ip) => {
-                let port = self.ports.get(&protocol).copied().unwrap_or(protocol.row().port);
+                let port = self.ports.get(&protocol).copied();
+                let port = port.unwrap_or_else(|| self.usual_port(protocol));
                 Target::Tcp(SocketAddr::new(*ip, port))
             }
         }
+    }
+
+    /// Where TLS comes first, some protocols have a port of their own.
+    fn usual_port(&self, protocol: Protocol) -> u16 {
+        let row = protocol.row();
+        let is_implicit = self.tls.as_ref().is_some_and(|t| t.mode == BackendTlsMode::Implicit);
+        row.implicit_ports.first().copied().filter(|_| is_implicit).unwrap_or(row.port)
     }
 
     /// A backend that does not see the client's address relays for everybody, so mail is told.
@@ -70,7 +82,7 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     let default: Option<String> = top.take("backend");
     let default = default.and_then(|text| {
         let address = address(&text).map_err(|why| top.note("backend", why)).ok()?;
-        Some(Backend { address, identity: None, ports: BTreeMap::new() })
+        Some(Backend { address, identity: None, ports: BTreeMap::new(), tls: None })
     });
     let mut named = BTreeMap::new();
     for (name, section) in top.named_sections("backends") {
@@ -110,8 +122,9 @@ fn backend(mut section: Section<'_>) -> Option<Backend> {
             "the address has a port already; take it out there, or leave `ports` out",
         );
     }
+    let tls = backend_tls::backend_tls(&mut section, matches!(address, Some(Address::Unix(_))));
     section.finish();
-    Some(Backend { address: address?, identity, ports })
+    Some(Backend { address: address?, identity, ports, tls })
 }
 
 fn address(text: &str) -> Result<Address, String> {
@@ -253,6 +266,17 @@ fn listener(
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
     }
+    let backend_tls = backend.and_then(|b| b.tls.clone());
+    if let (Some(protocol), Some(BackendTlsMode::Starttls)) =
+        (protocol, backend_tls.as_ref().map(|t| t.mode))
+        && !protocol.row().starttls
+    {
+        let text = format!(
+            "{} knows no STARTTLS, and that backend has tls: starttls: give this listener another one, with tls: implicit or none",
+            protocol.name()
+        );
+        section.note("backend", text);
+    }
     let target = backend.zip(protocol).map(|(b, p)| (b.target(p), b.identity(p)));
     if let Some((Target::Tcp(target), _)) = &target
         && target.port() == 0
@@ -274,6 +298,7 @@ fn listener(
             bare_newline,
             target,
             identity,
+            backend_tls,
             is_standard: false,
         },
     ))
@@ -318,6 +343,9 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
         }
         return Vec::new();
     };
+    if backend.tls.as_ref().is_some_and(|t| t.mode == BackendTlsMode::Starttls) {
+        top.note("backends", "with tls: starttls, and http knows none, the standard listeners cannot all go to this backend: write `listeners`");
+    }
     let mut listeners = Vec::new();
     for protocol in Protocol::ALL.into_iter().filter(|p| *p != Protocol::Raw) {
         let row = protocol.row();
@@ -333,6 +361,7 @@ fn standard(top: &Section<'_>, backends: &Backends, for_all: Option<&ClientRule>
                 bare_newline: BareNewline::default(),
                 target: backend.target(protocol),
                 identity: backend.identity(protocol),
+                backend_tls: backend.tls.clone(),
                 is_standard: true,
             });
         }

@@ -3,6 +3,7 @@
 //! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
 //! found out by those who do it.
 
+mod backend_tls;
 mod certificates;
 mod check;
 mod client_certificates;
@@ -24,7 +25,9 @@ use crate::{
     certs::{Policy, Wish},
     identity::Identity,
     protocol::Protocol,
-    values::{BareNewline, ClientRule, Network, Target, Timeouts, TlsMode, UnknownName},
+    values::{
+        BackendTls, BareNewline, ClientRule, Network, Target, Timeouts, TlsMode, UnknownName,
+    },
 };
 
 /// A configuration that makes sense.
@@ -86,6 +89,8 @@ pub struct Listener {
     pub target: Target,
     /// How the backend learns who the client is.
     pub identity: Identity,
+    /// What is wanted of the TLS to it; `None`: it is reached in clear.
+    pub backend_tls: Option<BackendTls>,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

@@ -11,6 +11,7 @@ use tokio::{task::AbortHandle, time::timeout};
 use crate::{
     backend::{self, Backend, Key, Memory},
     config::{Config, Listener},
+    tls::Upstreams,
     values::Timeouts,
 };
 
@@ -30,19 +31,22 @@ struct Probed {
 }
 
 /// Where a listener's sessions go.
-pub(super) fn key(listener: &Listener) -> Key {
+pub(super) fn key(listener: &Listener, upstreams: &Upstreams) -> Key {
     Key {
         target: listener.target.clone(),
         protocol: listener.protocol,
         identity: listener.identity,
+        // All that rules name was read before.
+        tls: listener.backend_tls.as_ref().and_then(|rule| upstreams.get(rule)),
     }
 }
 
 impl Backends {
     /// Waits a while until something is known of each backend of this configuration. Those that are
     /// new are probed from now on.
-    pub(super) async fn meet(&self, config: &Config) {
-        let backends: Vec<_> = config.listeners.iter().map(|l| self.get(&key(l), config)).collect();
+    pub(super) async fn meet(&self, config: &Config, upstreams: &Upstreams) {
+        let keys = config.listeners.iter().map(|l| key(l, upstreams));
+        let backends: Vec<_> = keys.map(|key| self.get(&key, config)).collect();
         let all = async {
             for backend in backends {
                 backend.met().await;
@@ -73,8 +77,12 @@ impl Backends {
 
     /// Forgets the backends that this configuration does not have. Their sessions keep them as long
     /// as they need them.
-    pub(super) fn keep_only(&self, config: &Config) {
-        let keys: HashSet<Key> = config.listeners.iter().map(key).collect();
+    pub(super) fn keep_only(&self, config: &Config, upstreams: &Upstreams) {
+        #[expect(
+            clippy::mutable_key_type,
+            reason = "what an Upstream is told apart by never changes"
+        )]
+        let keys: HashSet<Key> = config.listeners.iter().map(|l| key(l, upstreams)).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|key, probed| {
             let is_used = keys.contains(key);

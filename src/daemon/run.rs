@@ -20,10 +20,10 @@ pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(
     let failed = |e: std::io::Error| Unfit::from(format!("signals cannot be received: {e}"));
     let mut signals = Signals::new().map_err(failed)?;
     let backends = Arc::new(Backends::default());
-    let config = first.config.clone();
+    let (config, upstreams) = (first.config.clone(), first.upstreams.clone());
     let mut service = Service::start(file, first, backends.clone())?;
     let mut again = false;
-    let mut met = pin!(backends.meet(&config));
+    let mut met = pin!(backends.meet(&config, &upstreams));
     loop {
         tokio::select! {
             () = &mut met => break,

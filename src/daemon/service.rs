@@ -29,13 +29,14 @@ use crate::{
     certs::{Severity, Store},
     config::Config,
     session::{House, Policy, Stop},
-    tls::Tickets,
+    tls::{Tickets, Upstreams},
 };
 
 /// A running front.
 pub(super) struct Service {
     file: PathBuf,
     config: Config,
+    upstreams: Upstreams,
     store: Arc<Store>,
     tickets: Tickets,
     door: Door,
@@ -73,11 +74,12 @@ impl Service {
         };
         let listening = BTreeMap::new();
         let fresh = bind(&first.config, &listening)?;
-        let Loaded { config, store, .. } = first;
+        let Loaded { config, store, upstreams, .. } = first;
         let (store, bound) = (Arc::new(store), Vec::new());
         let mut service = Self {
             file,
             config,
+            upstreams,
             store,
             tickets,
             door,
@@ -103,7 +105,7 @@ impl Service {
                 client_certificates: listener.client_certificates.clone(),
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
-                backend: self.backends.get(&key(listener), config),
+                backend: self.backends.get(&key(listener, &self.upstreams), config),
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,
@@ -119,7 +121,7 @@ impl Service {
                 self.bound.push((named, bound, manner));
             }
         }
-        self.backends.keep_only(config);
+        self.backends.keep_only(config, &self.upstreams);
     }
 
     /// Accepts on all that is bound. A standard port that the backend does not have stays closed:
@@ -153,7 +155,7 @@ impl Service {
             (self.file.clone(), self.store.clone(), self.backends.clone());
         async move {
             let loaded = quietly(move || load(&file, Some(&store))).await??;
-            backends.meet(&loaded.config).await;
+            backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }
     }
@@ -162,7 +164,7 @@ impl Service {
     pub(super) fn reload(&mut self, loaded: Result<Loaded, Unfit>) {
         if let Err(why) = loaded.and_then(|loaded| self.swap(loaded)) {
             // Those that were only met for the new configuration.
-            self.backends.keep_only(&self.config);
+            self.backends.keep_only(&self.config, &self.upstreams);
             why.0.iter().for_each(|line| tracing::error!("{line}"));
             tracing::error!("reload changed nothing: see the lines above");
             notify(&[
@@ -184,6 +186,7 @@ impl Service {
         self.door.alerts.settle();
         self.capacity.resize(loaded.config.limits.connections);
         self.config = loaded.config;
+        self.upstreams = loaded.upstreams;
         self.store = Arc::new(loaded.store);
         self.furnish(fresh);
         let wanted: HashSet<Named> = named(&self.config).map(|(named, _)| named).collect();

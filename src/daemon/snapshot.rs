@@ -6,7 +6,7 @@ use super::Unfit;
 use crate::{
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
-    tls::{self, Clients, Tickets},
+    tls::{self, Clients, Tickets, Upstreams},
 };
 
 /// A configuration with its certificates. Nothing of it is in use yet.
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub set: Arc<CertificateSet>,
     /// What clients are asked for.
     pub clients: Clients,
+    /// What backends are reached by.
+    pub upstreams: Upstreams,
 }
 
 /// Reads configuration and certificates. Blocks. `previous`: what goes on being served where a
@@ -43,11 +45,16 @@ pub fn load(file: &Path, previous: Option<&Store>) -> Result<Loaded, Unfit> {
     let clients = Clients::load(rules, &config.client_certificates_by_name)
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     store.findings.extend_from_slice(clients.findings());
+    let rules = config.listeners.iter().filter_map(|l| l.backend_tls.as_ref());
+    let upstreams = Upstreams::load(rules)
+        .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
     store.findings.extend(findings);
     match set {
-        Some(set) if !is_refused => Ok(Loaded { config, store, set: Arc::new(set), clients }),
+        Some(set) if !is_refused => {
+            Ok(Loaded { config, store, set: Arc::new(set), clients, upstreams })
+        }
         _ => {
             let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
             if store.certificates.is_empty() {

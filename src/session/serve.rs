@@ -14,7 +14,7 @@ use super::{
     relay::{self, Clock, Outcome, Relay},
 };
 use crate::{
-    backend,
+    backend::{self, Insecure, Secured},
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
     identity::{Facts, Identity, SessionId, proxy},
@@ -22,7 +22,7 @@ use crate::{
         Greeted, Greeter, Offer, Opened, Opening, Refusal, Refused, SessionFilter, Side, Start,
     },
     values::{Timeouts, TlsMode},
-    wire::{Broken, Client, Inbox, Link, converse, take_leave},
+    wire::{Broken, Client, Ear, Inbox, Link, converse, take_leave},
 };
 
 /// A client that has just been accepted.
@@ -343,6 +343,22 @@ impl<F: FnOnce()> Session<'_, F> {
             // In one write, before any other octet.
             link.write_all(&proxy::header(&self.facts())).await.map_err(unavailable)?;
         }
+        let deadline = Instant::now() + timeouts.greeting;
+        let securing = backend::secure(link, key, &self.policy.hostname, self.policy.line);
+        let (mut link, mut inbox) = match timeout_at(deadline, Box::pin(securing)).await {
+            Ok(Ok(Secured::Ready(link, inbox))) => (link, inbox),
+            Ok(Ok(Secured::Refused(words))) => return Ok(Way::Done(words)),
+            Ok(Err(why @ (Insecure::Garbage(_) | Insecure::Injected))) => {
+                return Err(failed(Refusal::BackendGarbage, Phase::Opening, why.into()));
+            }
+            Ok(Err(why)) => {
+                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, why.into()));
+            }
+            Err(_) => {
+                let why = "it does not come to TLS in time".into();
+                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, why));
+            }
+        };
         let start = Start {
             greeted: self.greeted,
             offer: self.offer,
@@ -358,13 +374,15 @@ impl<F: FnOnce()> Session<'_, F> {
                 to_client: Vec::new(),
             }));
         };
-        let mut inbox = Inbox::default();
-        let deadline = Instant::now() + timeouts.greeting;
-        let talk = converse(&mut link, &mut opening, &mut inbox, self.policy.line);
+        // Its list of capabilities is kept: it must not be without an end.
+        let mut nothing = Vec::new();
+        let mut ear = Ear::new(&mut link, &mut nothing);
+        let talk = converse(&mut ear, &mut opening, &mut inbox, self.policy.line);
         let opened = match timeout_at(deadline, talk).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(broken)) => {
-                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, broken.into()));
+                let why = key.words(&broken).into();
+                return Err(failed(Refusal::BackendUnavailable, Phase::Opening, why));
             }
             Err(_) => {
                 return Err(failed(

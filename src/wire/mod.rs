@@ -1,11 +1,13 @@
 //! Where the protocol rooms' machines meet tokio: streams, inboxes, and the driver of dialogues.
 
 mod dialogue;
+mod ear;
 mod inbox;
 mod scratch;
 mod stream;
 
 pub use dialogue::{Broken, converse};
+pub use ear::Ear;
 pub use inbox::Inbox;
 pub use scratch::scratch;
-pub use stream::{Client, Link, TlsStream, take_leave};
+pub use stream::{Client, Link, LinkTls, TlsStream, take_leave};

@@ -1,13 +1,15 @@
-//! The streams of a session. The only place that names `tokio-rustls`' stream.
+//! The streams of a session. The only place that names `tokio-rustls`' streams, and its connector.
 
 use std::{
     future::poll_fn,
     io::{self, Write},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use rustls::{ClientConfig, Writer, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -18,6 +20,9 @@ use super::Inbox;
 
 /// TLS, with a bare socket under it.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// TLS to a backend, with a link in clear under it.
+pub type LinkTls = tokio_rustls::client::TlsStream<Link>;
 
 /// The way to the client.
 #[derive(Debug)]
@@ -46,8 +51,32 @@ impl Client {
 pub enum Link {
     /// An internet socket.
     Tcp(TcpStream),
+    /// Inside TLS. Boxed: a session in clear should not carry its weight.
+    Tls(Box<LinkTls>),
     /// A Unix socket.
     Unix(UnixStream),
+}
+
+impl Link {
+    /// Shakes hands, as the client that we are here. Whatever fails, the backend is sent the alert that
+    /// says so.
+    pub async fn secure(
+        self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let connecting = tokio_rustls::TlsConnector::from(config).connect(name, self);
+        Ok(Self::Tls(Box::new(connecting.await?)))
+    }
+
+    /// As for [`Client::poll_answer`].
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>) {
+        if let Self::Tls(stream) = self
+            && stream.get_ref().1.wants_write()
+        {
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+    }
 }
 
 /// A stream that is one of several. How each is written to is its own affair: `write`.
@@ -75,8 +104,8 @@ macro_rules! stream {
     };
 }
 
-stream!(Client: Tcp write, Tls write_records);
-stream!(Link: Tcp write, Unix write);
+stream!(Client: Tcp write, Tls write_to_client);
+stream!(Link: Tcp write, Tls write_to_backend, Unix write);
 
 fn write<S: AsyncWrite + Unpin>(
     stream: &mut S,
@@ -86,15 +115,32 @@ fn write<S: AsyncWrite + Unpin>(
     Pin::new(stream).poll_write(cx, bytes)
 }
 
-/// Octets become records, which leave at the next flush, or when there are too many of them: an
-/// answer and the close_notify behind it take one system call and one segment, not two.
-fn write_records(
+fn write_to_client(
     stream: &mut TlsStream,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
+    write_records(stream, cx, bytes, |stream| stream.get_mut().1.writer())
+}
+
+fn write_to_backend(
+    stream: &mut LinkTls,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    write_records(stream, cx, bytes, |stream| stream.get_mut().1.writer())
+}
+
+/// Octets become records, which leave at the next flush, or when there are too many of them: an
+/// answer and the close_notify behind it take one system call and one segment, not two.
+fn write_records<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    writer: for<'a> fn(&'a mut S) -> Writer<'a>,
+) -> Poll<io::Result<usize>> {
     loop {
-        match stream.get_mut().1.writer().write(bytes)? {
+        match writer(stream).write(bytes)? {
             0 if !bytes.is_empty() => ready!(Pin::new(&mut *stream).poll_flush(cx))?,
             octets => return Poll::Ready(Ok(octets)),
         }
