@@ -1,6 +1,10 @@
 //! One look at a backend: connect, say who we are, ask, say good-bye; and remember what was seen.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rustls::pki_types::CertificateDer;
 use tokio::{io::AsyncWriteExt, time::timeout};
@@ -127,15 +131,25 @@ fn trouble(why: &Broken, key: &Key) -> Trouble {
 
 /// A client that does not exist: its address is from RFC 5737, and it uses TLS, so that the
 /// backend shows what it would show to one that does.
-pub(super) fn stranger(link: &Link) -> Facts {
+fn stranger(link: &Link) -> Facts {
+    stranger_from(IpAddr::from([192, 0, 2, 1]), link)
+}
+
+/// The same, from this address.
+pub(super) fn stranger_from(address: IpAddr, link: &Link) -> Facts {
     let local = match link {
-        Link::Tcp(tcp) => tcp.local_addr().ok().filter(SocketAddr::is_ipv4),
+        Link::Tcp(tcp) => tcp.local_addr().ok(),
         Link::Tls(_) | Link::Unix(_) => None,
+    };
+    let local = local.filter(|local| local.is_ipv4() == address.is_ipv4());
+    let other = match address {
+        IpAddr::V4(_) => IpAddr::from([192, 0, 2, 2]),
+        IpAddr::V6(_) => IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]),
     };
     Facts {
         id: SessionId(0),
-        peer: SocketAddr::from(([192, 0, 2, 1], 1)),
-        local: local.unwrap_or(SocketAddr::from(([192, 0, 2, 2], 1))),
+        peer: SocketAddr::new(address, 1),
+        local: local.unwrap_or(SocketAddr::new(other, 1)),
         tls: Some(TlsFacts {
             version: "TLSv1.3",
             cipher: "TLS_AES_256_GCM_SHA384",

@@ -6,6 +6,7 @@ mod dial;
 mod look;
 mod memory;
 mod probe;
+mod relaying;
 mod secure;
 
 use std::{
@@ -31,6 +32,7 @@ pub use dial::{dial, keep_alive};
 pub use look::look;
 pub use memory::Memory;
 pub use probe::keep_probing;
+pub use relaying::{Attempt, STRANGERS, try_to_relay};
 pub use secure::{Insecure, Secured, secure};
 
 /// So many failures in a row, and a backend is down. Real dials count, too.

@@ -1,5 +1,6 @@
 //! Arguments → one command → an exit code. One file a command.
 
+mod backends;
 mod check;
 mod csr;
 mod demo;
@@ -43,6 +44,12 @@ enum Command {
         /// Print the listeners with everything that was left out.
         #[arg(long)]
         explain: bool,
+        /// Look at the backends, too, and try whether they take mail for others from strangers.
+        #[arg(long, conflicts_with_all = ["offline", "explain"])]
+        backends: bool,
+        /// Print what was seen of the backends as JSON.
+        #[arg(long, requires = "backends")]
+        json: bool,
         /// The configurations.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -77,7 +84,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
-        Command::Check { offline, explain, files } => check::check(offline, explain, &files),
+        Command::Check { backends: true, json, files, .. } => backends::check(json, &files),
+        Command::Check { offline, explain, files, .. } => check::check(offline, explain, &files),
         Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
         Command::Csr(arguments) => csr::csr(&arguments),
         Command::Import(arguments) => import::import(&arguments),

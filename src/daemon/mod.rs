@@ -4,6 +4,7 @@ mod admission;
 mod backends;
 mod background;
 mod changes;
+mod examine;
 mod ids;
 mod listen;
 mod resources;
@@ -14,6 +15,7 @@ mod sockets;
 
 use std::fmt;
 
+pub use examine::{Examination, RelayTest, Verdict, examine};
 pub use run::run;
 pub use snapshot::{Loaded, load};
 

@@ -11,6 +11,7 @@ mod opening;
 mod prober;
 mod refused;
 mod reply;
+mod stranger;
 
 pub use body::{Found, Scanner};
 pub use caller::Caller;
@@ -19,6 +20,7 @@ pub use greeter::Greeter;
 pub use opening::Opening;
 pub use prober::Prober;
 pub use refused::Refused;
+pub use stranger::{Relaying, Stranger};
 
 use super::Refusal;
 
