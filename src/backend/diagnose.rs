@@ -204,6 +204,12 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
                 format!("it cannot be reached: {error}"),
             ));
         }
+        Trouble::Ill(why) if !is_proxied(seen.identity) && is_tired_of_waiting(seen.said()) => {
+            let text = format!(
+                "{why}: that is what Postfix says where it expects the PROXY protocol (smtpd_upstream_proxy_protocol) and has waited in vain; write identity: proxy-v2"
+            );
+            return Some(Diagnosis::error(Kind::WantsProxy, text));
+        }
         Trouble::Ill(why) => return Some(Diagnosis::error(Kind::Ill, why.as_str())),
         Trouble::Insecure(why) => {
             let hint = if is_proxied(seen.identity) && seen.tls == Some(BackendTlsMode::Implicit) {
@@ -230,6 +236,11 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
     Some(Diagnosis::error(kind, format!("{how}; {hint}")))
 }
 
+/// What Postfix greets with that has had no header in time.
+fn is_tired_of_waiting(said: &[u8]) -> bool {
+    said.starts_with(b"421 4.3.0 ") && String::from_utf8_lossy(said).contains("Server local error")
+}
+
 /// It has a STARTTLS of its own, and nobody can log in without.
 fn wants_starttls(seen: &Seen) -> Option<Diagnosis> {
     if seen.tls.is_some() {
@@ -245,29 +256,36 @@ fn wants_starttls(seen: &Seen) -> Option<Diagnosis> {
         })
         .collect();
     let has = |word: &str| words.iter().any(|w| w == word);
-    let has_login = match seen.protocol {
+    if !(has("STARTTLS") || has("STLS")) {
+        return None;
+    }
+    let sasl = seen.lines().find(|line| line.starts_with("\"SASL\"")).unwrap_or_default();
+    // Whether any way of logging in is offered, and whether a plain password is taken.
+    let (any, plain) = match seen.protocol {
         // Between servers, nobody logs in.
-        Protocol::Smtp | Protocol::Http | Protocol::Raw => true,
-        Protocol::Submission => has("AUTH"),
-        Protocol::Imap => has("AUTH") || !has("LOGINDISABLED"),
-        Protocol::Pop3 => has("USER") || has("SASL"),
-        Protocol::Sieve => seen.lines().any(|line| {
-            line.strip_prefix("\"SASL\"").is_some_and(|rest| !matches!(rest.trim(), "" | "\"\""))
-        }),
+        Protocol::Smtp | Protocol::Http | Protocol::Raw => return None,
+        Protocol::Submission => (has("AUTH"), has("PLAIN") || has("LOGIN")),
+        Protocol::Imap => (has("AUTH"), !has("LOGINDISABLED")),
+        Protocol::Pop3 => (has("SASL"), has("USER") || has("PLAIN")),
+        Protocol::Sieve => {
+            (sasl.len() > "\"SASL\" \"\"".len(), sasl.contains("PLAIN") || sasl.contains("LOGIN"))
+        }
     };
-    if has_login || !(has("STARTTLS") || has("STLS")) {
+    if plain {
         return None;
     }
     let there = match seen.protocol {
         Protocol::Submission => "Postfix: smtpd_tls_auth_only = no",
         _ => {
-            "Dovecot: tell it that clients use TLS with identity: proxy-v2, or trust this front with login_trusted_networks"
+            "Dovecot: identity: proxy-v2 tells it that clients use TLS, login_trusted_networks that this front is to be trusted"
         }
     };
+    let who = if any { "nobody can log in with a plain password" } else { "nobody can log in" };
     let text = format!(
-        "nobody can log in: it wants its own STARTTLS first, and is reached in clear. Write tls: starttls for this backend, or let it take passwords from this front ({there})"
+        "{who}: it wants its own STARTTLS first, and is reached in clear. Write tls: starttls for this backend, or let it take passwords from this front ({there})"
     );
-    Some(Diagnosis::error(Kind::WantsStarttls, text))
+    let severity = if any { Severity::Warning } else { Severity::Error };
+    Some(Diagnosis { severity, kind: Kind::WantsStarttls, text })
 }
 
 fn channel_binding(seen: &Seen) -> Option<Diagnosis> {

@@ -65,6 +65,8 @@ pub struct Backend {
     failures: AtomicU32,
     /// Nobody listens there, and nobody ever has.
     absent: AtomicBool,
+    /// It takes a PROXY header for commands.
+    deaf: AtomicBool,
     wake: Notify,
     /// Whether anything is known of it, good or bad.
     met: watch::Sender<bool>,
@@ -80,6 +82,7 @@ impl Backend {
             learned: ArcSwapOption::new(learned.map(Arc::new)),
             failures: AtomicU32::new(0),
             absent: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -112,6 +115,13 @@ impl Backend {
     #[must_use]
     pub fn is_absent(&self) -> bool {
         self.absent.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is known not to understand who is announced to it: whoever came through would be taken
+    /// for us, and hear answers to what they have not said.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     /// A session reached it.

@@ -1,6 +1,10 @@
 //! Asks a backend how it is and what it can do, at start and from time to time.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
@@ -63,10 +67,11 @@ async fn probe(
     for diagnosis in found.iter().filter(|d| !told.contains(&d.kind)) {
         tell(backend, diagnosis);
     }
+    let is_deaf = found.iter().any(|diagnosis| diagnosis.kind == Kind::NoProxy);
+    backend.deaf.store(is_deaf, Ordering::Relaxed);
     *told = found.iter().map(|diagnosis| diagnosis.kind).collect();
     match (found.into_iter().find(|d| d.severity == Severity::Error), seen.end) {
-        // It answers all the same, as some do to whom a PROXY header is but a few bad commands: who
-        // came through would be taken for us, and hear answers to what they have not said.
+        // It answers all the same, as some do to whom a PROXY header is but a few bad commands.
         (Some(Diagnosis { kind: Kind::NoProxy, text, .. }), _) => Err(text),
         (_, Ok(learned)) => Ok(learned),
         (Some(diagnosis), Err(_)) => Err(diagnosis.text),

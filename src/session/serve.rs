@@ -334,6 +334,10 @@ impl<F: FnOnce()> Session<'_, F> {
         let unavailable =
             |error: io::Error| failed(Refusal::BackendUnavailable, Phase::Opening, error.into());
 
+        if backend.is_deaf() {
+            let why = "it does not speak the PROXY protocol".into();
+            return Err(failed(Refusal::BackendUnavailable, Phase::Dial, why));
+        }
         let dialled = backend::dial(&key.target, timeouts.connect).await;
         let mut link = dialled.map_err(|error| {
             backend.failed(&error);

@@ -24,6 +24,7 @@ mod stage;
 mod tap;
 
 mod a_message_is_read_back_on_every_port;
+mod a_misconfigured_backend_is_told_apart;
 mod a_probe_agrees_with_openssl;
 mod a_reload_disturbs_nobody;
 mod a_script_is_kept;
