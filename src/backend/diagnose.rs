@@ -210,6 +210,12 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
             );
             return Some(Diagnosis::error(Kind::WantsProxy, text));
         }
+        // Postfix asks for one in the handshake, and refuses whoever has none only after it.
+        Trouble::Ill(why) if seen.tls.is_some() && why.contains("lient certificate") => {
+            let text =
+                format!("{why}: write tls_certificate and tls_key, of an authority that it trusts");
+            return Some(Diagnosis::error(Kind::Insecure, text));
+        }
         Trouble::Ill(why) => return Some(Diagnosis::error(Kind::Ill, why.as_str())),
         Trouble::Insecure(why) => {
             let hint = if is_proxied(seen.identity) && seen.tls == Some(BackendTlsMode::Implicit) {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     identity::{Facts, Identity, SessionId, TlsFacts, proxy},
-    protocol::{Learned, Prober},
+    protocol::{Dialogue, Learned, Next, Prober, Protocol},
     values::{BackendTlsMode, Timeouts},
     wire::{Broken, Ear, Inbox, Link, converse, take_leave},
 };
@@ -48,7 +48,27 @@ pub async fn look(key: &Key, host: &str, timeouts: &Timeouts) -> Seen {
     let heard = (&mut seen.in_clear, &mut seen.inside);
     let end = timeout(timeouts.greeting, visit(link, key, host, heard)).await;
     seen.end = end.unwrap_or(Err(Trouble::Silent(timeouts.greeting)));
+    if let Ok(learned) = &mut seen.end
+        && key.protocol == Protocol::Sieve
+        && !seen.inside.is_empty()
+        && let Some(banner) = banner(&seen.in_clear)
+    {
+        learned.banner = banner;
+    }
     seen
+}
+
+/// What ManageSieve greets with: inside TLS, it greets once more, and says there that TLS has begun.
+fn banner(said: &[u8]) -> Option<String> {
+    let mut prober = Prober::new(Protocol::Sieve, "")?;
+    let (mut rest, mut out) = (said, Vec::new());
+    loop {
+        match prober.step(rest, &mut out) {
+            (_, Next::End(learned)) => return Some(learned.ok()?.banner),
+            (0, Next::Read) => return None,
+            (taken, Next::Read) => rest = &rest[taken..],
+        }
+    }
 }
 
 /// `heard`: what was said in clear, and inside TLS.

@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -46,6 +46,9 @@ impl Client {
     }
 }
 
+/// How long a backend may take over the alert that a handshake failed with.
+const ALERT_ARRIVES: Duration = Duration::from_secs(1);
+
 /// The way to the backend.
 #[derive(Debug)]
 pub enum Link {
@@ -66,7 +69,13 @@ impl Link {
         name: ServerName<'static>,
     ) -> io::Result<Self> {
         let connecting = tokio_rustls::TlsConnector::from(config).connect(name, self);
-        Ok(Self::Tls(Box::new(connecting.await?)))
+        match connecting.into_fallible().await {
+            Ok(stream) => Ok(Self::Tls(Box::new(stream))),
+            Err((error, mut link)) => {
+                take_leave(&mut link, b"", ALERT_ARRIVES).await;
+                Err(error)
+            }
+        }
     }
 
     /// As for [`Client::poll_answer`].
@@ -91,6 +100,15 @@ macro_rules! stream {
         impl AsyncWrite for $name {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
                 match self.get_mut() { $(Self::$variant(s) => $write(s, cx, bytes),)+ }
+            }
+
+            // TLS over a link writes its records so, all at once, also the alert that is its last.
+            fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_write_vectored(cx, bytes),)+ }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self { $(Self::$variant(s) => s.is_write_vectored(),)+ }
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -23,6 +23,7 @@ mod smtp;
 mod stage;
 mod tap;
 
+mod a_backends_certificate_is_verified;
 mod a_message_is_read_back_on_every_port;
 mod a_misconfigured_backend_is_told_apart;
 mod a_probe_agrees_with_openssl;
