@@ -145,7 +145,11 @@ fn trouble(why: &Broken, key: &Key) -> Trouble {
         Broken::Io(error) if crate::error::is_disconnect(error) => {
             Trouble::Closed(error.to_string())
         }
-        Broken::Io(_) | Broken::TooLong => Trouble::Ill(key.words(why)),
+        Broken::Io(_) => Trouble::Ill(key.words(why)),
+        Broken::TooLong => Trouble::Ill(format!(
+            "it says a line, or an answer, that does not end within {} KiB",
+            LONGEST_ANSWER >> 10
+        )),
     }
 }
 

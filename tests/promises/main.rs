@@ -12,6 +12,7 @@ mod openssl;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
+mod a_backend_without_an_end_costs_no_memory;
 mod a_certificate_is_made_as_servers_need_it;
 mod a_handshake_ends_in_time;
 mod a_probe_finds_what_is_wrong;
@@ -36,5 +37,6 @@ mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;
+mod tls_goes_on_to_the_backend;
 mod tls_is_spoken_as_of_today;
 mod who_speaks_something_else_is_not_kept_waiting;
