@@ -309,3 +309,6 @@ fn channel_binding(seen: &Seen) -> Option<Diagnosis> {
     );
     Some(Diagnosis { severity: Severity::Note, kind: Kind::ChannelBinding, text })
 }
+
+#[cfg(test)]
+mod tests;

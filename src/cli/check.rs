@@ -63,8 +63,9 @@ fn effective(listener: &Listener) -> String {
         .client_certificates
         .as_ref()
         .map_or(String::new(), |rule| format!(", client certificates: {}", rule.mode));
+    let tls = listener.backend_tls.as_ref().map_or(String::new(), |t| format!(", {}", t.mode));
     format!(
-        "{:<30} {:<10} {:<17} -> {} ({}){asked}",
+        "{:<30} {:<10} {:<17} -> {} ({}{tls}){asked}",
         bind.join(" "),
         listener.protocol.name(),
         listener.tls.to_string(),
