@@ -1,11 +1,15 @@
 //! Newtypes that more than one room uses. Each can only hold what its name says.
 
+mod upstream;
+
 use std::{fmt, str::FromStr, time};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
+
+pub use upstream::{BackendTls, BackendTlsMode, BackendTrust, Fingerprint};
 
 /// A span of time as the configuration writes it: `10s`, `5m`, `2h`, `250ms`, `1d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,6 +177,7 @@ macro_rules! written_as_text {
 
 written_as_text!(
     Duration: "a number and a unit, such as 500ms, 10s, 5m, 2h or 1d",
+    Fingerprint: "sha256: and 64 hexadecimal digits",
     Network: "an address, or CIDR such as 192.0.2.0/24",
     Size: "a number and a unit, such as 512B, 16KiB or 1MiB"
 );

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     identity::Identity,
-    values::{Balance, Site},
+    values::{BackendTls, Balance, Site},
 };
 
 /// A backend, for one protocol.
@@ -29,6 +29,21 @@ pub struct Destination {
     pub identity: Identity,
     /// What they are, if that was said.
     pub preset: Option<Preset>,
+    /// What is wanted of the TLS to it; `None`: it is reached in clear.
+    pub tls: Option<BackendTls>,
+}
+
+impl Destination {
+    /// What is wanted of the TLS to this address of it: a host's certificate is for the host's name,
+    /// unless another one was written.
+    #[must_use]
+    pub fn tls(&self, site: &Site) -> Option<BackendTls> {
+        let mut tls = self.tls.clone()?;
+        if let (Site::Host { name, .. }, None) = (site, &tls.name) {
+            tls.name = Some(name.clone());
+        }
+        Some(tls)
+    }
 }
 
 /// One address of a backend.

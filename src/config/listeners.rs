@@ -10,7 +10,7 @@ use serde_yaml::Value;
 use super::{
     Destination, Listener, Member, Preset, Problem, Routes,
     address::{Address, address},
-    client_certificates, destination,
+    backend_tls, client_certificates, destination,
     identity::{self, Identities, identities},
     routes::{self, Written},
     section::{Notebook, Section, unknown},
@@ -20,7 +20,8 @@ use crate::{
     identity::Identity,
     protocol::Protocol,
     values::{
-        Balance, BareNewline, ClientMode, ClientRule, Network, Site, Target, TlsMode, UnknownName,
+        BackendTls, BackendTlsMode, Balance, BareNewline, ClientMode, ClientRule, Network, Site,
+        Target, TlsMode, UnknownName,
     },
 };
 
@@ -49,6 +50,7 @@ struct Backend {
     identity: Identities,
     preset: Option<Preset>,
     ports: BTreeMap<Protocol, u16>,
+    tls: Option<BackendTls>,
 }
 
 impl Backend {
@@ -61,11 +63,13 @@ impl Backend {
             identity: Identities::default(),
             preset: None,
             ports: BTreeMap::new(),
+            tls: None,
         }
     }
 
     fn destination(&self, protocol: Protocol) -> Destination {
-        let port = self.ports.get(&protocol).copied().unwrap_or(protocol.row().port);
+        let port = self.ports.get(&protocol).copied();
+        let port = port.unwrap_or_else(|| self.usual_port(protocol));
         let member =
             |(address, drain): &(Address, bool)| Member { site: address.site(port), drain: *drain };
         Destination {
@@ -74,7 +78,21 @@ impl Backend {
             balance: self.balance,
             identity: self.identity(protocol),
             preset: self.preset,
+            tls: self.tls.clone(),
         }
+    }
+
+    /// Where TLS comes first, some protocols have a port of their own.
+    fn usual_port(&self, protocol: Protocol) -> u16 {
+        let row = protocol.row();
+        let is_implicit = self.tls.as_ref().is_some_and(|t| t.mode == BackendTlsMode::Implicit);
+        row.implicit_ports.first().copied().filter(|_| is_implicit).unwrap_or(row.port)
+    }
+
+    /// Whether TLS to it begins in the middle of a protocol that knows no such thing.
+    fn cannot_begin_tls(&self, protocol: Protocol) -> bool {
+        let is_starttls = self.tls.as_ref().is_some_and(|t| t.mode == BackendTlsMode::Starttls);
+        is_starttls && !protocol.row().starttls
     }
 
     fn identity(&self, protocol: Protocol) -> Identity {
@@ -97,6 +115,9 @@ impl Backends {
         let backend = |(n, backend): (usize, &Backend)| {
             let destination = used.contains(&n).then(|| backend.destination(protocol))?;
             // What a backend does not have, its names do not lead to.
+            if backend.cannot_begin_tls(protocol) {
+                return None;
+            }
             destination.members.iter().all(|m| m.site.port() != Some(0)).then_some((n, destination))
         };
         let backends = self.named.values().enumerate().filter_map(backend).collect();
@@ -152,9 +173,11 @@ fn backend(mut section: Section<'_>, name: &str) -> Option<Backend> {
             "the address has a port already; take it out there, or leave `ports` out",
         );
     }
+    let has_socket = members.iter().flatten().any(|(address, _)| address.is_unix());
+    let tls = backend_tls::backend_tls(&mut section, has_socket);
     section.finish();
     let (name, members) = (name.to_owned(), members?);
-    Some(Backend { name, members, balance, identity, preset, ports })
+    Some(Backend { name, members, balance, identity, preset, ports, tls })
 }
 
 /// The listeners, and the names that their routes mean to be covered by certificates.
@@ -302,6 +325,15 @@ fn listener(
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
     }
+    if let Some(protocol) = protocol
+        && backend.is_some_and(|backend| backend.cannot_begin_tls(protocol))
+    {
+        let text = format!(
+            "{} knows no STARTTLS, and that backend has tls: starttls: give this listener another one, with tls: implicit or none",
+            protocol.name()
+        );
+        section.note("backend", text);
+    }
     let preset = backend.and_then(|backend| backend.preset);
     if let Some((preset, protocol)) = preset.zip(protocol).filter(|(p, spoken)| !p.speaks(*spoken))
     {
@@ -374,6 +406,9 @@ fn standard(
         }
         return Vec::new();
     };
+    if backend.cannot_begin_tls(Protocol::Http) {
+        top.note("backends", "with tls: starttls, and http knows none, the standard listeners cannot all go to this backend: write `listeners`");
+    }
     let mut listeners = Vec::new();
     // What the server does not speak needs no listener.
     let is_spoken = |protocol: &Protocol| backend.preset.is_none_or(|p| p.speaks(*protocol));

@@ -4,6 +4,7 @@ mod admission;
 mod backends;
 mod background;
 mod changes;
+mod examine;
 mod first_start;
 mod ids;
 mod introduce;
@@ -16,6 +17,7 @@ mod sockets;
 
 use std::fmt;
 
+pub use examine::{Examination, RelayTest, Verdict, examine};
 pub use run::run;
 pub use snapshot::{Loaded, Purpose, load};
 

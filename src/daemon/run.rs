@@ -15,11 +15,11 @@ use super::{Loaded, Unfit, backends::Backends, service::Service};
 pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(), Unfit> {
     let failed = |e: std::io::Error| Unfit::from(format!("signals cannot be received: {e}"));
     let mut signals = Signals::new().map_err(failed)?;
-    let config = first.config.clone();
-    let backends = Arc::new(Backends::new(&config));
+    let (config, upstreams) = (first.config.clone(), first.upstreams.clone());
+    let backends = Arc::new(Backends::new(&config, &upstreams));
     let mut service = Service::start(file, first, backends.clone())?;
     let mut again = false;
-    let mut met = pin!(backends.meet(&config));
+    let mut met = pin!(backends.meet(&config, &upstreams));
     loop {
         tokio::select! {
             () = &mut met => break,

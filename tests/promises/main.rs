@@ -13,6 +13,7 @@ mod pool;
 mod stage;
 
 mod a_backend_in_trouble_is_no_riddle;
+mod a_backend_without_an_end_costs_no_memory;
 mod a_certificate_is_made_as_servers_need_it;
 mod a_cross_signed_root_works_with_both_anchors;
 mod a_first_start_needs_no_certificate;
@@ -49,5 +50,6 @@ mod the_backend_is_told_in_one_line;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;
 mod the_certificates_are_listed;
+mod tls_goes_on_to_the_backend;
 mod tls_is_spoken_as_of_today;
 mod who_speaks_something_else_is_not_kept_waiting;
