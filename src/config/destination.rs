@@ -139,3 +139,24 @@ fn member(section: &Section<'_>, key: &str, value: &serde_yaml::Value) -> Option
     member.finish();
     Some((address?, drain))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// RFC 6125 §6.2.1: the name to look for is the one that the administrator wrote.
+    #[test]
+    fn a_hosts_certificate_is_for_its_name() {
+        let names = |backend: &str| -> Vec<Option<String>> {
+            let text = format!(
+                "certificates: [/a]\nhostname: mx.example.org\nstate_dir: /s\nbackends:\n  a: {{ tls: implicit, {backend} }}\n"
+            );
+            let config = Config::parse(&text).unwrap();
+            config.backend_tls().into_iter().map(|tls| tls.name).collect()
+        };
+        let both = "addresses: [10.0.0.5, mail.internal.example.org]";
+        assert_eq!(names(both), [None, Some("mail.internal.example.org".to_owned())]);
+        let named = format!("{both}, tls_name: mail.example.org");
+        assert_eq!(names(&named), [Some("mail.example.org".to_owned())]);
+    }
+}

@@ -51,9 +51,13 @@ fn kinds(backend: &Value) -> Vec<&str> {
 #[test]
 fn who_refuses_is_fine() {
     let (_dovecot, postfix) = postfix(&[]);
-    for (protocol, port) in [("smtp", postfix.ports.mx), ("submission", postfix.ports.submission)] {
+    for (protocol, identity, port) in [
+        ("smtp", "proxy-v2", postfix.ports.mx),
+        ("submission", "proxy-v2", postfix.ports.submission),
+        ("smtp", "xclient", postfix.ports.plain_xclient),
+    ] {
         let mark = postfix.mark();
-        let backend = relay(protocol, "proxy-v2", port, 0);
+        let backend = relay(protocol, identity, port, 0);
         let tests = backend["relay"].as_array().unwrap();
         assert_eq!(tests[0]["stranger"], "192.0.2.1");
         assert_eq!(tests[0]["verdict"], "refused", "{backend:#}");
