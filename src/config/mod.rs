@@ -5,6 +5,7 @@
 
 mod address;
 mod backend_tls;
+mod backends;
 mod certificates;
 mod check;
 mod client_certificates;
@@ -16,6 +17,7 @@ mod locate;
 mod preset;
 mod routes;
 mod section;
+mod together;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
