@@ -18,7 +18,7 @@ mod sockets;
 use std::fmt;
 
 pub use examine::{Examination, RelayTest, Verdict, examine};
-pub use run::run;
+pub use run::{Hangups, run};
 pub use snapshot::{Loaded, Purpose, load};
 
 /// Why the front does not start, or does not take a new configuration. It is made of lines, each
