@@ -24,6 +24,7 @@ mod lint;
 mod listing;
 mod load;
 mod name;
+mod own;
 mod parallel;
 mod pem;
 mod place;
@@ -48,8 +49,9 @@ pub use judge::{
 };
 pub use load::{Sources, Store, load};
 pub use name::Name;
+pub use own::own;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
-pub use trust::Anchors;
+pub use trust::{Anchors, system_roots};
 pub use write::{create, create_folder, create_for_group, replace};
 
 /// Seconds since 1970.

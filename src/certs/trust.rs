@@ -5,7 +5,18 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
+use rustls::pki_types::CertificateDer;
+
 use super::{Code, Finding, Severity, files, x509::Parsed};
+
+/// The certificates of this machine's trust store, and what of it cannot be read. Blocks.
+///
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` move it, as they do for other programs.
+#[must_use]
+pub fn system_roots() -> (Vec<CertificateDer<'static>>, Option<Finding>) {
+    let native = rustls_native_certs::load_native_certs();
+    (native.certs, unread(&native.errors))
+}
 
 /// Self-signed authorities, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,14 +42,14 @@ impl Anchors {
     #[must_use]
     pub fn system() -> (Self, Option<Finding>) {
         let mut anchors = Self::default();
-        let native = rustls_native_certs::load_native_certs();
-        for der in native.certs {
+        let (roots, unread) = system_roots();
+        for der in roots {
             // One that we cannot read is one that we cannot go by.
             if let Ok(authority) = Parsed::new(&der) {
                 anchors.add(&authority);
             }
         }
-        (anchors, unread(&native.errors))
+        (anchors, unread)
     }
 
     /// Adds the roots of a PEM file, and says how many other certificates are in it: an authority
