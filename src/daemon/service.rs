@@ -29,13 +29,14 @@ use crate::{
     certs::{Issuance, Severity, Store},
     config::Config,
     session::{House, Policy, Stop},
-    tls::Tickets,
+    tls::{Tickets, Upstreams},
 };
 
 /// A running front.
 pub(super) struct Service {
     file: PathBuf,
     config: Config,
+    upstreams: Upstreams,
     store: Arc<Store>,
     tickets: Tickets,
     door: Door,
@@ -77,11 +78,12 @@ impl Service {
         };
         let listening = BTreeMap::new();
         let fresh = bind(&first.config, &listening)?;
-        let Loaded { config, store, .. } = first;
+        let Loaded { config, store, upstreams, .. } = first;
         let (store, bound) = (Arc::new(store), Vec::new());
         let mut service = Self {
             file,
             config,
+            upstreams,
             store,
             tickets,
             door,
@@ -126,7 +128,7 @@ impl Service {
                 self.bound.push((named, bound, manner));
             }
         }
-        self.backends.keep_only(config);
+        self.backends.keep_only(config, &self.upstreams);
     }
 
     /// Accepts on all that is bound. A standard port that the backend does not have stays closed:
@@ -162,7 +164,7 @@ impl Service {
         async move {
             let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
             backends.look_again();
-            backends.meet(&loaded.config).await;
+            backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }
     }
@@ -171,7 +173,7 @@ impl Service {
     pub(super) fn reload(&mut self, loaded: Result<Loaded, Unfit>) {
         if let Err(why) = loaded.and_then(|loaded| self.swap(loaded)) {
             // Those that were only met for the new configuration.
-            self.backends.keep_only(&self.config);
+            self.backends.keep_only(&self.config, &self.upstreams);
             why.0.iter().for_each(|line| tracing::error!("{line}"));
             tracing::error!("reload changed nothing: see the lines above");
             notify(&[
@@ -193,6 +195,7 @@ impl Service {
         self.door.alerts.settle();
         self.capacity.resize(loaded.config.limits.connections);
         self.config = loaded.config;
+        self.upstreams = loaded.upstreams;
         self.store = Arc::new(loaded.store);
         self.furnish(fresh);
         let wanted: HashSet<Named> = named(&self.config).map(|(named, _)| named).collect();
