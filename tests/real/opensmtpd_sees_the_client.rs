@@ -2,7 +2,7 @@
 
 use crate::{
     known::{Row, in_the_readme, yes},
-    mail_goes_in::{STRANGER, everybody_sends, nobody_relays, one_goes_in, slots},
+    mail_goes_in::{STRANGER, auth_is_offered_inside_tls, everybody_sends, nobody_relays, one_goes_in, slots},
     mailroom::Way,
     opensmtpd,
 };
@@ -13,6 +13,8 @@ const DELIVERED: &str = "stat=Delivered";
 #[test]
 fn and_relays_for_nobody() {
     let scene = opensmtpd::scene();
+    // Without TLS of its own it knows no AUTH at all.
+    auth_is_offered_inside_tls(&scene, |_| false);
     let mark = scene.jail.mark();
     nobody_relays(&scene);
     scene.jail.logs(mark, &[&format!("smtp connected address={STRANGER}")]);

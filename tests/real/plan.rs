@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::{
     clients::{Door, How, NAME, Protocol},
     common::{
-        ca::{Ca, Kind, Leaf},
-        commands::vestibule,
+        ca::{Ca, Kind},
+        commands::{check_backends, vestibule},
         folder::Folder,
         front::Front,
     },
@@ -24,8 +24,6 @@ pub(crate) struct Plan {
     preset: &'static str,
     ports: Vec<(&'static str, u16)>,
     folder: Folder,
-    /// What a server with TLS of its own may show.
-    pub(crate) leaf: Leaf,
     root: PathBuf,
 }
 
@@ -38,6 +36,8 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Starts a server of this preset for these protocols, as `serve` does it, and the front before it.
+    ///
+    /// The front then looks at the server (`check --backends`), and finds nothing that it could not be helped with.
     pub(crate) fn set<const N: usize>(
         preset: &'static str,
         protocols: [&'static str; N],
@@ -48,7 +48,10 @@ impl Scene {
             let plan = Plan::new(preset, protocols);
             let mut jail = Jail::new();
             match serve(&plan, &mut jail) {
-                Ok(()) => return Self { front: Front::start(&plan.as_yaml()), jail, plan },
+                Ok(()) => {
+                    plan.is_well(&plan.as_yaml());
+                    return Self { front: Front::start(&plan.as_yaml()), jail, plan };
+                }
                 Err(said) if said.contains("already in use") => {}
                 Err(said) => panic!("{preset} did not start: {said}"),
             }
@@ -98,7 +101,7 @@ impl Plan {
         let root = ca.write_root(folder.path());
         leaf.certbot(&folder.path().join("live").join(NAME));
         let ports = protocols.into_iter().zip(free_ports::<N>()).collect();
-        Self { preset, ports, folder, leaf, root }
+        Self { preset, ports, folder, root }
     }
 
     pub(crate) fn ports(&self) -> Vec<u16> {
@@ -115,25 +118,41 @@ impl Plan {
     }
 
     fn as_yaml(&self) -> String {
-        let ports: Vec<String> = self.ports.iter().map(|(p, port)| format!("{p}: {port}")).collect();
         let mut text = format!(
             "hostname: {NAME}
 certificates: [{}]
 proxy_from: [{BALANCER}/32]
 backends:
-  behind: {{ address: 127.0.0.1, preset: {}, ports: {{ {} }} }}
-listeners:
 ",
             self.folder.path().join("live").display(),
-            self.preset,
-            ports.join(", "),
         );
+        for (protocol, port) in &self.ports {
+            text.push_str(&format!(
+                "  {protocol}: {{ address: \"127.0.0.1:{port}\", preset: {} }}\n",
+                self.preset
+            ));
+        }
+        text.push_str("listeners:\n");
         for (protocol, tls) in self.ways() {
             text.push_str(&format!(
-                "  - {{ bind: \"127.0.0.1:0\", protocol: {protocol}, tls: {tls}, backend: behind }}\n"
+                "  - {{ bind: \"127.0.0.1:0\", protocol: {protocol}, tls: {tls}, backend: {protocol} }}\n"
             ));
         }
         text
+    }
+
+    /// X13: no stranger may relay, and nothing is amiss between the two sides but that some servers cannot be told who
+    /// their clients are.
+    fn is_well(&self, config: &str) {
+        let (_, backends) = check_backends(config);
+        assert!(!backends.is_empty());
+        for backend in backends {
+            let findings = backend["findings"].as_array().expect("a list");
+            assert!(findings.is_empty(), "{backend:#}");
+            for tested in backend["relay"].as_array().into_iter().flatten() {
+                assert_eq!(tested["verdict"], "refused", "{backend:#}");
+            }
+        }
     }
 
     /// What the front prints for the server's side: files and lines.

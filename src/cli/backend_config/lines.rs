@@ -69,7 +69,8 @@ const EXIM: &[&str] = &[
 
 const OPENSMTPD: &[&str] = &[
     "It has no list of fronts to trust: let nobody else reach these ports.",
-    "It takes AUTH inside its own TLS alone, so the front has to speak TLS with it for submission; PKI stands for the name of a `pki` with its certificate.",
+    "It takes AUTH inside its own TLS alone, so the front has to speak TLS with it for submission: `tls: starttls` beside that backend, with tls_name, tls_ca or tls_fingerprint; PKI stands for the name of a `pki` with its certificate.",
+    "6.8 completes no TLS handshake where OpenSSL is 3.0 or later (Debian 12): for submission, it takes a newer one.",
 ];
 
 const STALWART: &[&str] = &[
