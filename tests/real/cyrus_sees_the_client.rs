@@ -36,7 +36,8 @@ fn in_its_log() {
             if is_there { "in its log" } else { "no" }
         };
         let name = has("x-connected-name", NAME).replace("in its", "asked for, in its");
-        let (address, tls) = (has("x-originating-ip", "127.0.0.5"), has("x-client-transport", "TLS"));
+        let (address, tls) =
+            (has("x-originating-ip", "127.0.0.5"), has("x-client-transport", "TLS"));
         in_the_readme(Row::Cyrus, address, tls, &name);
     }
 }

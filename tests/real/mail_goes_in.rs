@@ -29,7 +29,8 @@ pub(crate) fn slots(scene: &Scene) -> Vec<Slot<'_>> {
 pub(crate) fn auth_is_offered_inside_tls(scene: &Scene, offers: impl Fn(&Slot<'_>) -> bool) {
     for slot in slots(scene) {
         let offered = ehlo(&mut enter(&slot, CLIENT));
-        let is_offered = offered.iter().any(|line| line.starts_with("AUTH ") && line.contains("PLAIN"));
+        let is_offered =
+            offered.iter().any(|line| line.starts_with("AUTH ") && line.contains("PLAIN"));
         assert_eq!(is_offered, offers(&slot), "{slot:?}: {offered:?}");
     }
 }
@@ -96,9 +97,17 @@ pub(crate) fn everybody_sends(scene: &Scene, delivered: &str) {
 }
 
 /// Sends one message by this way, and returns it as it was delivered, and what was logged meanwhile.
-pub(crate) fn one_goes_in(scene: &Scene, slot: &Slot<'_>, source: &str, delivered: &str) -> (String, String) {
+pub(crate) fn one_goes_in(
+    scene: &Scene,
+    slot: &Slot<'_>,
+    source: &str,
+    delivered: &str,
+) -> (String, String) {
     let subject = format!("from {source} to {}", slot.port);
-    scene.jail.write("tmp/one.eml", &format!("From: sender@example.net\r\nSubject: {subject}\r\n\r\nText.\r\n"));
+    scene.jail.write(
+        "tmp/one.eml",
+        &format!("From: sender@example.net\r\nSubject: {subject}\r\n\r\nText.\r\n"),
+    );
     let mark = scene.jail.mark();
     Sender::Swaks.send(slot, source, &scene.jail.path("tmp/one.eml"));
     scene.jail.logs_often(mark, 1, delivered);

@@ -2,7 +2,9 @@
 
 use crate::{
     known::{Row, in_the_readme, yes},
-    mail_goes_in::{STRANGER, auth_is_offered_inside_tls, everybody_sends, nobody_relays, one_goes_in, slots},
+    mail_goes_in::{
+        STRANGER, auth_is_offered_inside_tls, everybody_sends, nobody_relays, one_goes_in, slots,
+    },
     mailroom::Way,
     opensmtpd,
 };

@@ -84,8 +84,7 @@ login_log_format_elements = user=<%u> rip=%r rport=%b secured=<%c> asked=<%{loca
             };
             let is_there = |line: &str| line.contains("rip=127.0.0.5, rport=");
             let address = is_there(&in_tls) && is_there(&in_clear);
-            let [tls, clear] =
-                [&in_tls, &in_clear].map(|line| line.contains("secured=<secured>"));
+            let [tls, clear] = [&in_tls, &in_clear].map(|line| line.contains("secured=<secured>"));
             let name = in_tls.contains(&format!("asked=<{NAME}>"));
             let name = if name { "asked for" } else { "no" };
             // Whoever comes from a network that is trusted counts as secured.

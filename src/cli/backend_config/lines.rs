@@ -24,10 +24,9 @@ pub(super) fn advice(preset: Preset, places: &Places) -> (Vec<Section>, Vec<&'st
         Preset::Courier => (courier(places), COURIER.to_vec()),
         Preset::Cyrus => (cyrus(places), CYRUS.to_vec()),
         Preset::Exchange => (Vec::new(), EXCHANGE.to_vec()),
-        Preset::CommuniGate
-        | Preset::IceWarp
-        | Preset::Kerio
-        | Preset::Sendmail => (Vec::new(), UNTOLD.to_vec()),
+        Preset::CommuniGate | Preset::IceWarp | Preset::Kerio | Preset::Sendmail => {
+            (Vec::new(), UNTOLD.to_vec())
+        }
     }
 }
 
@@ -180,8 +179,7 @@ fn courier(places: &Places) -> Vec<Section> {
             _ => return None,
         };
         let Door { address, port, .. } = door;
-        let lines =
-            format!("ADDRESS={address}\nPORT={port}\nMAXPERIP=$MAXDAEMONS\n{mechanisms}\n");
+        let lines = format!("ADDRESS={address}\nPORT={port}\nMAXPERIP=$MAXDAEMONS\n{mechanisms}\n");
         Some(Section { file, lines })
     };
     places.doors.iter().filter_map(section).collect()
