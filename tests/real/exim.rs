@@ -1,6 +1,7 @@
 //! An Exim as Debian configures it, with the lines that the front prints for it.
 
 use crate::{
+    clients::NAME,
     jail::{HASH, Jail},
     plan::{Plan, Scene},
 };
@@ -48,4 +49,48 @@ dc_localdelivery='maildir_home'
         update-exim4.conf",
     );
     jail.start("exec exim4 -bdf -q30m 2>&1", &plan.ports())
+}
+
+/// Another Exim, which sends what it is given to the front's port 25, as it would to any server: in TLS, several
+/// recipients at a time, and before the greeting where the server has said that this is fine.
+pub(crate) fn sender(scene: &Scene, port: u16) {
+    let root = std::fs::read_to_string(scene.slots()[0].root).expect("the root was written");
+    scene.jail.write("etc/exim4/root.pem", &root);
+    scene.jail.write(
+        "etc/exim4/sender.conf",
+        &format!(
+            "primary_hostname = sender.example.net
+log_file_path = syslog
+log_selector = +pipelining +smtp_confirmation
+syslog_processname = sender
+spool_directory = /var/spool/exim-sender
+begin routers
+out:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  self = send
+  transport = out
+begin transports
+out:
+  driver = smtp
+  port = {port}
+  interface = 127.0.0.12
+  hosts_pipe_connect = *
+  hosts_require_tls = *
+  hosts_try_prdr = *
+  tls_sni = {NAME}
+  tls_verify_certificates = /etc/exim4/root.pem
+  tls_verify_cert_hostnames =
+"
+        ),
+    );
+    scene.jail.write("etc/exim4/trusted_configs", "/etc/exim4/sender.conf\n");
+    scene.jail.run("install -d -o Debian-exim -g Debian-exim /var/spool/exim-sender");
+}
+
+/// Sends a message with it.
+pub(crate) fn send(scene: &Scene, subject: &str) {
+    scene.jail.run(&format!(
+        "printf 'Subject: {subject}\\n\\nText.\\n' | exim4 -C /etc/exim4/sender.conf -odi -f sender@example.net alice@example.org postmaster@example.org"
+    ));
 }

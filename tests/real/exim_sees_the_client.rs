@@ -28,6 +28,7 @@ fn and_relays_for_nobody() {
     );
     scene.jail.logs(mark, &[&refused]);
     everybody_sends(&scene, DELIVERED);
+    another_exim_sends_through_the_front(&scene);
 
     let (mut address, mut tls, mut name) = (true, false, false);
     for (n, slot) in slots(&scene).into_iter().enumerate() {
@@ -51,6 +52,20 @@ fn a_message_is_answered_once(scene: &Scene) {
         let mut peer = enter(&slot, CLIENT);
         let offered = ehlo(&mut peer);
         assert!(!offered.contains(&"PRDR".to_owned()), "{offered:?}");
+    }
+}
+
+/// What one Exim knows of another it uses: PRDR where there are two recipients, and commands before the greeting.
+fn another_exim_sends_through_the_front(scene: &Scene) {
+    exim::sender(scene, scene.slots()[0].port);
+    for n in 0..3 {
+        let mark = scene.jail.mark();
+        exim::send(scene, &format!("by an Exim, {n}"));
+        // `L`: pipelined, with an asterisk before the greeting; `K`: in chunks.
+        let how = if n == 0 { " CV=yes L K " } else { " CV=yes L* K " };
+        scene.jail.logs(mark, &["=> alice@example.org", " X=TLS1.3:", how]);
+        // Once by the sender, once behind the front.
+        scene.jail.logs_often(mark, 2, DELIVERED);
     }
 }
 
