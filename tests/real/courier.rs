@@ -21,8 +21,8 @@ fn serve(plan: &Plan, jail: &mut Jail) -> Result<(), String> {
     jail.run(
         "install -d -o courier -g courier /run/courier /run/courier/authdaemon
         ln -s /usr/lib/courier/makedat /usr/bin/makedat
-        su -s /bin/sh alice -c 'maildirmake.courier ~/Maildir' || maildirmake.courier /home/alice/Maildir
-        chown -R alice /home/alice",
+        maildirmake.courier /home/alice/Maildir
+        chown -R alice:alice /home/alice",
     );
     jail.start("for daemon in authdaemond imapd pop3d; do $daemon start; done 2>&1", &plan.ports())
 }

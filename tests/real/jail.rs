@@ -134,9 +134,10 @@ impl Jail {
         self.write(name, &format!("{}{lines}", self.read(name)));
     }
 
-    /// Runs a line of shell in it, as root; it must succeed.
-    pub(crate) fn run(&self, line: &str) {
-        output(as_root("chroot").arg(&self.root).args(["/bin/sh", "-c", line]));
+    /// Runs lines of shell in it, as root, and returns what they print; they must succeed.
+    pub(crate) fn run(&self, lines: &str) -> String {
+        let said = output(as_root("chroot").arg(&self.root).args(["/bin/sh", "-ec", lines]));
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// Runs a line of shell in it for as long as there is this root, and waits until all of these ports are served.
