@@ -8,8 +8,9 @@ use crate::{
         front::Front,
         peer::{Bytes, Peer},
     },
-    dialogue::log_in,
+    dialogue::{PLAIN, log_in},
     dovecot::Options,
+    jail::free_ports,
     known::{Row, in_the_readme, yes},
     mailroom::{Mailroom, Servers, Way, enter},
     smtp::{self, CLIENT},
@@ -59,7 +60,10 @@ fn of_dovecot() {
     let more = "login_trusted_networks = 127.0.0.1/32
 login_log_format_elements = user=<%u> rip=%r rport=%b secured=<%c> asked=<%{local_name}>";
     for identity in Identity::ALL {
-        let backend = Backend::with(&Options { more, ..Options::default() }).told_by(identity);
+        // Its submission has nobody to give mail to: it is asked no further than for the login.
+        let relay = Some(free_ports::<1>()[0]);
+        let backend =
+            Backend::with(&Options { more, relay, ..Options::default() }).told_by(identity);
         backend.leaf.certbot(&backend.live().join(NAME));
         let mut config = backend.as_yaml();
         config.push_str("listeners:\n");
@@ -70,7 +74,23 @@ login_log_format_elements = user=<%u> rip=%r rport=%b secured=<%c> asked=<%{loca
                 "  - {{ bind: \"127.0.0.1:0\", protocol: {protocol}, tls: {tls}, backend: dovecot }}\n"
             ));
         }
+        if identity == Identity::Words {
+            let port = backend.dovecot.ports.plain_submission;
+            config = config.replace("  dovecot: {", &format!("  submission: {{ address: \"127.0.0.1:{port}\", identity: xclient }}\n  dovecot: {{"));
+            for tls in ["none", "implicit"] {
+                config.push_str(&format!(
+                    "  - {{ bind: \"127.0.0.1:0\", protocol: submission, tls: {tls}, backend: submission }}\n"
+                ));
+            }
+        }
         let front = Front::start(&config);
+        if identity == Identity::Words {
+            let mut clear = call(front.port(6), CLIENT);
+            let in_clear = submission_login(&backend, &mut clear);
+            let clear = call(front.port(7), CLIENT);
+            let in_tls = submission_login(&backend, &mut secure(clear, trust(&backend.root)));
+            dovecots_row(Row::DovecotXclient, &in_clear, &in_tls);
+        }
         for (n, protocol) in protocols.into_iter().enumerate() {
             let clear = call(front.port(2 * n + 1), CLIENT);
             let in_tls = login(&backend, &mut secure(clear, trust(&backend.root)), protocol);
@@ -82,16 +102,28 @@ login_log_format_elements = user=<%u> rip=%r rport=%b secured=<%c> asked=<%{loca
                 (Identity::Words, Protocol::Imap) => Row::DovecotImapId,
                 (Identity::Words, _) => Row::DovecotXclient,
             };
-            let is_there = |line: &str| line.contains("rip=127.0.0.5, rport=");
-            let address = is_there(&in_tls) && is_there(&in_clear);
-            let [tls, clear] = [&in_tls, &in_clear].map(|line| line.contains("secured=<secured>"));
-            let name = in_tls.contains(&format!("asked=<{NAME}>"));
-            let name = if name { "asked for" } else { "no" };
-            // Whoever comes from a network that is trusted counts as secured.
-            let tls = if tls && clear { "by trust" } else { yes(tls) };
-            in_the_readme(row, yes(address), tls, name);
+            dovecots_row(row, &in_clear, &in_tls);
         }
     }
+}
+
+fn dovecots_row(row: Row, in_clear: &str, in_tls: &str) {
+    let is_there = |line: &str| line.contains("rip=127.0.0.5, rport=");
+    let [tls, clear] = [in_tls, in_clear].map(|line| line.contains("secured=<secured>"));
+    // Whoever comes from a network that is trusted counts as secured.
+    let tls = if tls && clear { "by trust" } else { yes(tls) };
+    let name = in_tls.contains(&format!("asked=<{NAME}>"));
+    let address = is_there(in_clear) && is_there(in_tls);
+    in_the_readme(row, yes(address), tls, if name { "asked for" } else { "no" });
+}
+
+/// What Dovecot's submission logs of alice's login.
+fn submission_login<S: Bytes>(backend: &Backend, peer: &mut Peer<S>) -> String {
+    let mark = backend.dovecot.mark();
+    smtp::expect(peer, "220", "the connection");
+    smtp::ehlo(peer);
+    peer.send(format!("AUTH PLAIN {PLAIN}\r\n"));
+    backend.dovecot.logs(mark, &["submission-login: ", "Login: user=<alice>"])
 }
 
 /// What Dovecot logs of alice's login.
