@@ -17,10 +17,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Stop;
 use crate::{
     error::is_disconnect,
     protocol::{Filter, Out, Refusal, SessionFilter, Side, Verdict},
+    values::Stop,
     wire::{Client, Inbox, Link, scratch},
 };
 
