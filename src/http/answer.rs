@@ -21,6 +21,11 @@ impl Refusal {
         Self { status, text }
     }
 
+    /// Whether a request was none by the book.
+    pub(super) fn is_clients_fault(&self) -> bool {
+        [StatusCode::BAD_REQUEST, StatusCode::NOT_IMPLEMENTED].contains(&self.status)
+    }
+
     pub(super) const fn bad(text: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }

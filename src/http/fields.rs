@@ -91,6 +91,9 @@ pub(super) fn take_fronts_words(headers: &mut HeaderMap, is_trusted: bool) {
         let is_spelt_oddly = name.contains('_');
         let plain = if is_spelt_oddly { name.replace('_', "-") } else { String::new() };
         let plain = if is_spelt_oddly { plain.as_str() } else { name };
+        if is_spelt_oddly && OF_FRAMING.contains(&plain) {
+            return true;
+        }
         if ALWAYS.contains(&plain) || plain.starts_with("x-client-cert") {
             return true;
         }
@@ -103,6 +106,11 @@ pub(super) fn take_fronts_words(headers: &mut HeaderMap, is_trusted: bool) {
         headers.remove(name);
     }
 }
+
+/// What decides where a request ends and whom it is for; with an underscore, some servers take it for the
+/// real one.
+const OF_FRAMING: [&str; 7] =
+    ["connection", "content-length", "expect", "host", "te", "transfer-encoding", "upgrade"];
 
 /// RFC 9440; credentials for a proxy, which we are not; and what CGI would take for `HTTP_PROXY`.
 const ALWAYS: [&str; 5] =

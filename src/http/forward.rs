@@ -33,6 +33,7 @@ const BROKEN: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
 const LATE: Refusal =
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "The server does not answer in time.\n");
+const CUT: Refusal = Refusal::bad("The request breaks off.\n");
 const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a circle.\n");
 
 /// Passes a request on, and returns the backend's answer.
@@ -232,6 +233,8 @@ impl Courier<'_> {
                     visit.failed(&error);
                 }
                 match unsent {
+                    // What the client sends is no body, or breaks off.
+                    _ if error.is_user() => Tried::Lost(CUT),
                     Some(unsent) => Tried::Unsent(Box::new(unsent), BROKEN),
                     None => Tried::Lost(BROKEN),
                 }

@@ -12,6 +12,7 @@
 
 mod answer;
 mod body;
+mod clear;
 mod connection;
 mod download;
 mod exchange;
@@ -25,6 +26,7 @@ mod shelf;
 mod told;
 mod upload;
 mod web;
+mod wellknown;
 
 use std::io::Error;
 
@@ -38,6 +40,7 @@ use crate::{
 pub use guest::{Guest, Had, Share};
 pub use shelf::Shelf;
 pub use web::{Clear, Web};
+pub use wellknown::Offer;
 
 /// How a client left.
 #[derive(Debug)]

@@ -122,9 +122,7 @@ fn certificate(
     client: Option<&ClientCertificate>,
     der: Option<&[u8]>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let Some(client) = client else {
-        return vec![(CERT_VERIFY, HeaderValue::from_static("NONE"))];
-    };
+    let Some(client) = client else { return Vec::new() };
     if let Err(why) = &client.verified {
         return vec![(CERT_VERIFY, value(&format!("FAILED: {why}")))];
     }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use super::Offer;
 use crate::{
     backend::{Pool, Routes},
     values::{ClientRule, Timeouts, WebRules},
@@ -24,6 +25,8 @@ pub struct Web {
     pub client_certificates: Option<ClientRule>,
     /// Names that the configuration knows as ours, in lower case, exact or with a wildcard in front.
     pub names: Arc<HashSet<String>>,
+    /// What mail programs can be told of.
+    pub offers: Vec<Offer>,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// The most octets of a frame that are kept of a backend before HTTP begins.

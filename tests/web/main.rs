@@ -11,7 +11,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod curl;
+mod raw;
+mod recorder;
 mod servers;
 mod stage;
 
+mod one_request_is_one_request_behind;
 mod pages_pass_in_both_versions;
