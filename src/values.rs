@@ -1,5 +1,11 @@
 //! Newtypes that more than one room uses. Each can only hold what its name says.
 
+mod acme;
+
+pub use acme::{
+    Acme, Challenge, ExternalAccount, NextKey, OrderedKey, server_name as acme_server_name,
+};
+
 use std::{fmt, str::FromStr, time};
 
 use serde::{

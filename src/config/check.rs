@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Level, Limits, Log, Problem, certificates, client_certificates, dane,
+    Config, Level, Limits, Log, Problem, acme, certificates, client_certificates, dane,
     listeners::{self, ForAll},
     section,
 };
@@ -20,6 +20,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let names = certificates::names(&mut top);
     let state_dir =
         path(&mut top, "state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/vestibule"));
+    let acme = acme::acme(&mut top, &state_dir);
     let certificates = paths(&mut top, "certificates").unwrap_or_default();
     let intermediates = paths(&mut top, "intermediates").unwrap_or_default();
     let default_certificate = top.take("default_certificate");
@@ -48,6 +49,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         hostname: names.hostname,
         aliases: names.aliases,
         state_dir,
+        acme,
         certificates,
         intermediates,
         default_certificate,

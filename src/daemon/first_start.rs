@@ -52,7 +52,9 @@ pub(super) fn provide(
 pub(super) fn is_wanted(store: &Store, purpose: Purpose<'_>) -> bool {
     let has_served = match purpose {
         Purpose::Look | Purpose::Start => false,
-        Purpose::Reload(config, before) => !is_provided(config, before),
+        Purpose::Reload(config, before) | Purpose::Renewal(config, before) => {
+            !is_provided(config, before)
+        }
     };
     store.certificates.is_empty() && store.worst() < Some(Severity::Error) && !has_served
 }

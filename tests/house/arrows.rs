@@ -9,7 +9,7 @@ use super::{files, top};
 const FLOORS: [&[&str]; 8] = [
     &["cli"],
     &["daemon", "demo", "outside"],
-    &["observe"],
+    &["acme", "observe"],
     &["session"],
     &["backend"],
     &["wire"],
@@ -27,7 +27,8 @@ const MORE: [(&str, &str); 4] = [
 ];
 
 /// The configuration is for those who start things; everybody else gets values.
-const FEWER: [(&str, &str); 5] = [
+const FEWER: [(&str, &str); 6] = [
+    ("acme", "config"),
     ("session", "config"),
     ("observe", "config"),
     ("outside", "config"),
@@ -50,7 +51,9 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 12] = [
+const ONE_PLACE: [(&str, &str); 14] = [
+    ("instant_acme::", "src/acme/"),
+    ("base64::", "src/acme/jose.rs"),
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
     (" ::pem::", "src/certs/pem.rs"),
     ("rustls_pemfile::", "src/certs/pem.rs"),
