@@ -1,156 +1,25 @@
 //! Newtypes that more than one room uses. Each can only hold what its name says.
 
 mod acme;
+mod network;
+mod place;
+mod quantity;
+mod upstream;
 
-pub use acme::{
-    Acme, Challenge, ExternalAccount, NextKey, OrderedKey, server_name as acme_server_name,
-};
-
-use std::{fmt, str::FromStr, time};
+use std::{fmt, time};
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, Visitor},
 };
 
-/// A span of time as the configuration writes it: `10s`, `5m`, `2h`, `250ms`, `1d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Duration(pub time::Duration);
-
-impl FromStr for Duration {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (number, unit) = split(text);
-        let number: u64 = number.parse().map_err(|_| wrong_duration(text))?;
-        let millis = match unit {
-            "ms" => Some(number),
-            "s" => number.checked_mul(1_000),
-            "m" => number.checked_mul(60_000),
-            "h" => number.checked_mul(3_600_000),
-            "d" => number.checked_mul(86_400_000),
-            _ => return Err(wrong_duration(text)),
-        };
-        // A year is more than any timer here can mean, and keeps sums of instants in range.
-        match millis {
-            Some(millis @ 1..=31_536_000_000) => Ok(Self(time::Duration::from_millis(millis))),
-            _ => Err(format!("`{text}` is out of range: from 1ms to 365d")),
-        }
-    }
-}
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_millis();
-        match millis {
-            _ if millis.is_multiple_of(60_000) => write!(f, "{}m", millis / 60_000),
-            _ if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
-            _ => write!(f, "{millis}ms"),
-        }
-    }
-}
-
-fn wrong_duration(text: &str) -> String {
-    format!(
-        "`{text}` is not a duration: write a whole number and a unit, such as 500ms, 10s, 5m, 2h or 1d"
-    )
-}
-
-/// A number of octets as the configuration writes it: `16KiB`, `1MiB`, `512B`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub usize);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not a size: write a whole number and a unit, such as 512B, 16KiB or 1MiB"
-            )
-        };
-        let (number, unit) = split(text);
-        let number: usize = number.parse().map_err(|_| wrong())?;
-        let factor = match unit {
-            "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            _ => return Err(wrong()),
-        };
-        number.checked_mul(factor).map(Self).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            n if n % (1 << 20) == 0 && n > 0 => write!(f, "{}MiB", n >> 20),
-            n if n % (1 << 10) == 0 && n > 0 => write!(f, "{}KiB", n >> 10),
-            n => write!(f, "{n}B"),
-        }
-    }
-}
-
-fn split(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (&text[..digits], text[digits..].trim_start())
-}
-
-/// A network in CIDR notation; a bare address is a network of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: std::net::IpAddr,
-    bits: u8,
-}
-
-impl Network {
-    /// Whether it holds all addresses of its family.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.bits == 0
-    }
-
-    /// Whether the network holds this address. A v4-mapped IPv6 address counts as the IPv4 one.
-    #[must_use]
-    pub fn contains(&self, address: std::net::IpAddr) -> bool {
-        use std::net::IpAddr;
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(net), IpAddr::V4(ip)) => {
-                prefix(u128::from(net.to_bits()) << 96, self.bits)
-                    == prefix(u128::from(ip.to_bits()) << 96, self.bits)
-            }
-            (IpAddr::V6(net), IpAddr::V6(ip)) => {
-                prefix(net.to_bits(), self.bits) == prefix(ip.to_bits(), self.bits)
-            }
-            _ => false,
-        }
-    }
-}
-
-fn prefix(address: u128, bits: u8) -> u128 {
-    address.checked_shr(128 - u32::from(bits)).unwrap_or(0)
-}
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is not a network: write an address, or CIDR such as 192.0.2.0/24 or 2001:db8::/32"
-            )
-        };
-        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let address: std::net::IpAddr = address.parse().map_err(|_| wrong())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(most), str::parse).map_err(|_| wrong())?;
-        if bits > most {
-            return Err(wrong());
-        }
-        Ok(Self { address, bits })
-    }
-}
+pub use acme::{
+    Acme, Challenge, ExternalAccount, NextKey, OrderedKey, server_name as acme_server_name,
+};
+pub use network::Network;
+pub use place::{Balance, MOST_MEMBERS, Site, Target};
+pub use quantity::{Duration, Size};
+pub use upstream::{BackendTls, BackendTlsMode, BackendTrust, Fingerprint};
 
 /// Reads a value that is written as text, and says what was wanted where it is not.
 macro_rules! written_as_text {
@@ -179,6 +48,7 @@ macro_rules! written_as_text {
 
 written_as_text!(
     Duration: "a number and a unit, such as 500ms, 10s, 5m, 2h or 1d",
+    Fingerprint: "sha256: and 64 hexadecimal digits",
     Network: "an address, or CIDR such as 192.0.2.0/24",
     Size: "a number and a unit, such as 512B, 16KiB or 1MiB"
 );
@@ -264,88 +134,6 @@ impl fmt::Display for ClientMode {
     }
 }
 
-/// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Target {
-    /// An address and a port.
-    Tcp(std::net::SocketAddr),
-    /// A Unix socket.
-    Unix(std::path::PathBuf),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Where a backend is looked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Site {
-    /// Right there.
-    At(Target),
-    /// At all addresses of a host.
-    Host {
-        /// Its name, in lower case.
-        name: String,
-        /// The port, the same at each address.
-        port: u16,
-    },
-}
-
-impl Site {
-    /// The port, if it has one.
-    #[must_use]
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Self::At(Target::Tcp(address)) => Some(address.port()),
-            Self::At(Target::Unix(_)) => None,
-            Self::Host { port, .. } => Some(*port),
-        }
-    }
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::At(target) => target.fmt(f),
-            Self::Host { name, port } => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
-/// The most members of a pool. A name that has more addresses is used with the first of them.
-pub const MOST_MEMBERS: usize = 64;
-
-/// Which member of a pool a session goes to, among those that are well.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
-#[serde(rename_all = "kebab-case")]
-pub enum Balance {
-    /// The first in the order of the configuration: the others are spares.
-    First,
-    /// A client's own: the same for as long as it is well, whichever of the others come and go.
-    HashClient,
-    /// The one with the fewest sessions of ours.
-    LeastSessions,
-    /// One after the other.
-    #[default]
-    RoundRobin,
-}
-
-impl fmt::Display for Balance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::First => "first",
-            Self::HashClient => "hash-client",
-            Self::LeastSessions => "least-sessions",
-            Self::RoundRobin => "round-robin",
-        })
-    }
-}
-
 /// How long each phase of a session may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -387,47 +175,5 @@ impl Default for Timeouts {
             drain: seconds(30),
             probe: seconds(30),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_need_a_unit_and_a_sane_value() {
-        assert_eq!("31m".parse(), Ok(Duration(time::Duration::from_secs(1860))));
-        assert_eq!("250ms".parse::<Duration>().unwrap().to_string(), "250ms");
-        for wrong in [
-            "31",
-            "m",
-            "-1s",
-            "1.5s",
-            "0s",
-            "400d",
-            "99999999999999999999s",
-            "18446744073709551615h",
-        ] {
-            assert!(wrong.parse::<Duration>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_need_a_unit() {
-        assert_eq!("16KiB".parse(), Ok(Size(16384)));
-        for wrong in ["16", "16K", "16KB", "-1B"] {
-            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn networks_hold_their_addresses_and_no_others() {
-        let net: Network = "192.0.2.128/25".parse().unwrap();
-        assert!(net.contains("192.0.2.200".parse().unwrap()));
-        assert!(net.contains("::ffff:192.0.2.200".parse().unwrap()), "v4-mapped counts as IPv4");
-        assert!(!net.contains("192.0.2.1".parse().unwrap()));
-        assert!("0.0.0.0/0".parse::<Network>().unwrap().contains("203.0.113.9".parse().unwrap()));
-        assert!(!"0.0.0.0/0".parse::<Network>().unwrap().contains("2001:db8::1".parse().unwrap()));
-        assert!("192.0.2.0/33".parse::<Network>().is_err());
     }
 }

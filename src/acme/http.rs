@@ -21,7 +21,7 @@ use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::Trouble;
-use crate::{certs, tls};
+use crate::{certs, tls, wire::Link};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -133,10 +133,7 @@ impl Web {
         }
     }
 
-    async fn connect(
-        &self,
-        uri: &Uri,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Trouble> {
+    async fn connect(&self, uri: &Uri) -> Result<Link, Trouble> {
         if uri.scheme_str() != Some("https") {
             return Err(Trouble::ours(format!(
                 "{uri}: an address that begins with https:// is wanted"
@@ -148,9 +145,8 @@ impl Web {
         let tcp = TcpStream::connect((host, uri.port_u16().unwrap_or(443)))
             .await
             .map_err(|e| Trouble::passing(format!("it cannot be reached: {e}")))?;
-        let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
-        connector
-            .connect(name, tcp)
+        Link::Tcp(tcp)
+            .secure(self.tls.clone(), name)
             .await
             .map_err(|e| Trouble::passing(format!("no TLS with it: {e}{}", advice(&e))))
     }

@@ -2,12 +2,16 @@
 //! them. A backend outlives snapshots: a reload that leaves it alone forgets nothing.
 
 mod choice;
+mod diagnose;
 mod dial;
 mod health;
+mod look;
 mod memory;
 mod names;
 mod pool;
 mod probe;
+mod relaying;
+mod secure;
 mod visit;
 
 use std::{
@@ -26,16 +30,21 @@ use tokio::sync::{Notify, watch};
 use crate::{
     identity::Identity,
     protocol::{Learned, Protocol},
+    tls::Upstream,
     values::Target,
 };
 
 use health::{During, Failure, Health, State};
 
+pub use diagnose::{Diagnosis, Kind, Seen, Trouble, diagnose};
 pub use dial::{dial, keep_alive};
+pub use look::look;
 pub use memory::Memory;
 pub use names::{keep_resolving, look_up};
 pub use pool::{Member, Pool, Search};
 pub use probe::keep_probing;
+pub use relaying::{Attempt, STRANGERS, try_to_relay};
+pub use secure::{Insecure, Secured, secure};
 pub use visit::Visit;
 
 /// What makes a backend the one that it is.
@@ -47,6 +56,8 @@ pub struct Key {
     pub protocol: Protocol,
     /// How it learns who the client is.
     pub identity: Identity,
+    /// How it is reached inside TLS; `None`: in clear.
+    pub tls: Option<Arc<Upstream>>,
 }
 
 impl fmt::Display for Key {
@@ -68,6 +79,8 @@ pub struct Backend {
     sessions: AtomicUsize,
     /// Nobody listens there, and nobody ever has.
     absent: AtomicBool,
+    /// It takes a PROXY header for commands.
+    deaf: AtomicBool,
     wake: Notify,
     /// Whether anything is known of it, good or bad.
     met: watch::Sender<bool>,
@@ -86,6 +99,7 @@ impl Backend {
             is_fine: AtomicBool::new(true),
             sessions: AtomicUsize::new(0),
             absent: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }

@@ -244,7 +244,7 @@ mod tests {
 
     fn member(port: u16) -> Member {
         let target = Target::Tcp(([192, 0, 2, 1], port).into());
-        let key = Key { target, protocol: Protocol::Imap, identity: Identity::None };
+        let key = Key { target, protocol: Protocol::Imap, identity: Identity::None, tls: None };
         Member { backend: Arc::new(Backend::new(key, None)), drain: false }
     }
 

@@ -1,6 +1,11 @@
 //! A session at a backend.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use super::{
     Backend, Key,
@@ -27,6 +32,13 @@ impl Visit {
     #[must_use]
     pub fn key(&self) -> &Key {
         self.backend.key()
+    }
+
+    /// Whether it is known not to understand who is announced to it: whoever came through would be
+    /// taken for us, and hear answers to what they have not said.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.backend.deaf.load(Ordering::Relaxed)
     }
 
     /// It waits for the client's first command.

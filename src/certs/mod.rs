@@ -22,6 +22,7 @@ mod keep;
 mod lint;
 mod load;
 mod name;
+mod own;
 mod parallel;
 mod pem;
 mod place;
@@ -45,8 +46,9 @@ pub use judge::{
 };
 pub use load::{Sources, Store, load};
 pub use name::Name;
+pub use own::own;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};
-pub use trust::Anchors;
+pub use trust::{Anchors, system_roots};
 pub use write::{create, create_folder, create_for_group, replace};
 
 /// Seconds since 1970.

@@ -5,7 +5,17 @@
 
 use std::{collections::HashMap, path::Path};
 
+use rustls::pki_types::CertificateDer;
+
 use super::{Code, Finding, files, x509::Parsed};
+
+/// The certificates of this machine's trust store. Blocks.
+///
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` move it, as they do for other programs.
+#[must_use]
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs
+}
 
 /// Self-signed authorities, by their names.
 #[derive(Debug, Default)]
@@ -26,7 +36,7 @@ impl Anchors {
     #[must_use]
     pub fn system() -> Self {
         let mut anchors = Self::default();
-        for der in rustls_native_certs::load_native_certs().certs {
+        for der in system_roots() {
             // One that we cannot read is one that we cannot go by.
             if let Ok(authority) = Parsed::new(&der) {
                 anchors.add(&authority);

@@ -101,8 +101,9 @@ fn effective(listener: &Listener) -> String {
         [_] => String::new(),
         _ => format!("{}, ", backend.balance),
     };
+    let tls = backend.tls.as_ref().map_or(String::new(), |t| format!(", {}", t.mode));
     format!(
-        "{:<30} {:<10} {:<17} -> {backend} ({balance}{}){asked}",
+        "{:<30} {:<10} {:<17} -> {backend} ({balance}{}{tls}){asked}",
         bind.join(" "),
         listener.protocol.name(),
         listener.tls.to_string(),

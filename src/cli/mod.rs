@@ -1,6 +1,7 @@
 //! Arguments → one command → an exit code. One file a command.
 
 mod backend_config;
+mod backends;
 mod certs;
 mod check;
 mod csr;
@@ -46,6 +47,12 @@ enum Command {
         /// Print the listeners with everything that was left out.
         #[arg(long)]
         explain: bool,
+        /// Look at the backends, too, and try whether they take mail for others from strangers.
+        #[arg(long, conflicts_with_all = ["offline", "explain"])]
+        backends: bool,
+        /// Print what was seen of the backends as JSON.
+        #[arg(long, requires = "backends")]
+        json: bool,
         /// The configurations.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
@@ -86,7 +93,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Serve { config: arguments.config }) {
         Command::Serve { config } => serve::serve(config),
-        Command::Check { offline, explain, files } => check::check(offline, explain, &files),
+        Command::Check { backends: true, json, files, .. } => backends::check(json, &files),
+        Command::Check { offline, explain, files, .. } => check::check(offline, explain, &files),
         Command::Certs(arguments) => certs::certs(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::BackendConfig(arguments) => backend_config::backend_config(&arguments),

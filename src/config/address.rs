@@ -22,6 +22,11 @@ impl Address {
         matches!(self, Self::Ip(_) | Self::Host { port: None, .. })
     }
 
+    /// Whether it is on this machine, and has no name that a certificate could be for.
+    pub(super) fn is_unix(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
     /// The place itself, with this port where it has none.
     pub(super) fn site(&self, usual: u16) -> Site {
         match self {

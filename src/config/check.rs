@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Level, Limits, Log, Problem, acme, certificates, client_certificates, dane,
+    Config, Level, Limits, Log, Problem, acme, backends, certificates, client_certificates, dane,
     listeners::{self, ForAll},
     section,
 };
@@ -32,7 +32,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     };
     let client_certificates_by_name = client_certificates::by_name(&mut top);
     let dane = dane::dane(&mut top);
-    let backends = listeners::backends(&mut top);
+    let backends = backends::backends(&mut top);
     let (listeners, routed) =
         listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();

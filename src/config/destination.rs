@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     identity::Identity,
-    values::{Balance, Site},
+    values::{BackendTls, Balance, Site},
 };
 
 /// A backend, for one protocol.
@@ -29,6 +29,21 @@ pub struct Destination {
     pub identity: Identity,
     /// What they are, if that was said.
     pub preset: Option<Preset>,
+    /// What is wanted of the TLS to it; `None`: it is reached in clear.
+    pub tls: Option<BackendTls>,
+}
+
+impl Destination {
+    /// What is wanted of the TLS to this address of it: a host's certificate is for the host's name,
+    /// unless another one was written.
+    #[must_use]
+    pub fn tls(&self, site: &Site) -> Option<BackendTls> {
+        let mut tls = self.tls.clone()?;
+        if let (Site::Host { name, .. }, None) = (site, &tls.name) {
+            tls.name = Some(name.clone());
+        }
+        Some(tls)
+    }
 }
 
 /// One address of a backend.
@@ -123,4 +138,25 @@ fn member(section: &Section<'_>, key: &str, value: &serde_yaml::Value) -> Option
     let drain = member.take("drain").unwrap_or_default();
     member.finish();
     Some((address?, drain))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// RFC 6125 §6.2.1: the name to look for is the one that the administrator wrote.
+    #[test]
+    fn a_hosts_certificate_is_for_its_name() {
+        let names = |backend: &str| -> Vec<Option<String>> {
+            let text = format!(
+                "certificates: [/a]\nhostname: mx.example.org\nstate_dir: /s\nbackends:\n  a: {{ tls: implicit, {backend} }}\n"
+            );
+            let config = Config::parse(&text).unwrap();
+            config.backend_tls().into_iter().map(|tls| tls.name).collect()
+        };
+        let both = "addresses: [10.0.0.5, mail.internal.example.org]";
+        assert_eq!(names(both), [None, Some("mail.internal.example.org".to_owned())]);
+        let named = format!("{both}, tls_name: mail.example.org");
+        assert_eq!(names(&named), [Some("mail.example.org".to_owned())]);
+    }
 }

@@ -1,27 +1,19 @@
-//! Listeners, and the backends that they go to.
+//! The listeners as they are written.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
-
-use serde_yaml::Value;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
-    Destination, Listener, Member, Preset, Problem, Routes,
-    address::{Address, address},
-    client_certificates, destination,
-    identity::{self, Identities, identities},
+    Listener, Problem,
+    backends::Backends,
+    client_certificates,
     routes::{self, Written},
     section::{Notebook, Section, unknown},
+    together,
 };
 use crate::{
     certs::Wish,
-    identity::Identity,
     protocol::Protocol,
-    values::{
-        Balance, BareNewline, ClientMode, ClientRule, Network, Site, Target, TlsMode, UnknownName,
-    },
+    values::{BareNewline, ClientRule, Network, TlsMode, UnknownName},
 };
 
 /// What counts for all listeners that do not say something else.
@@ -29,132 +21,6 @@ use crate::{
 pub(super) struct ForAll {
     pub(super) client_certificates: Option<ClientRule>,
     pub(super) proxy_from: Vec<Network>,
-}
-
-/// The backends of a configuration.
-#[derive(Debug, Default)]
-pub(super) struct Backends {
-    /// The one of listeners that name none.
-    default: Option<Backend>,
-    /// One was meant to be the default, and what is wrong with it has been noted.
-    is_default_noted: bool,
-    named: BTreeMap<String, Backend>,
-}
-
-#[derive(Clone, Debug)]
-struct Backend {
-    name: String,
-    members: Vec<(Address, bool)>,
-    balance: Balance,
-    identity: Identities,
-    preset: Option<Preset>,
-    ports: BTreeMap<Protocol, u16>,
-}
-
-impl Backend {
-    /// One that is an address and nothing else.
-    fn bare(address: Address) -> Self {
-        Self {
-            name: "backend".to_owned(),
-            members: vec![(address, false)],
-            balance: Balance::default(),
-            identity: Identities::default(),
-            preset: None,
-            ports: BTreeMap::new(),
-        }
-    }
-
-    fn destination(&self, protocol: Protocol) -> Destination {
-        let port = self.ports.get(&protocol).copied().unwrap_or(protocol.row().port);
-        let member =
-            |(address, drain): &(Address, bool)| Member { site: address.site(port), drain: *drain };
-        Destination {
-            name: self.name.clone(),
-            members: self.members.iter().map(member).collect(),
-            balance: self.balance,
-            identity: self.identity(protocol),
-            preset: self.preset,
-        }
-    }
-
-    fn identity(&self, protocol: Protocol) -> Identity {
-        self.identity.of(protocol, self.preset)
-    }
-}
-
-impl Backends {
-    /// The names of all that have one, sorted.
-    pub(super) fn names(&self) -> Vec<&str> {
-        self.named.keys().map(String::as_str).collect()
-    }
-
-    /// The routes for this protocol.
-    fn routes(&self, written: &Written, protocol: Protocol, tls: TlsMode) -> Routes {
-        if tls == TlsMode::None || written.names.is_empty() {
-            return Routes::default();
-        }
-        let used: BTreeSet<usize> = written.names.values().copied().collect();
-        let backend = |(n, backend): (usize, &Backend)| {
-            let destination = used.contains(&n).then(|| backend.destination(protocol))?;
-            // What a backend does not have, its names do not lead to.
-            destination.members.iter().all(|m| m.site.port() != Some(0)).then_some((n, destination))
-        };
-        let backends = self.named.values().enumerate().filter_map(backend).collect();
-        Routes { names: written.names.clone(), backends }
-    }
-}
-
-pub(super) fn backends(top: &mut Section<'_>) -> Backends {
-    let mut named = BTreeMap::new();
-    for (name, section) in top.named_sections("backends") {
-        if let Some(backend) = backend(section, &name) {
-            named.insert(name, backend);
-        }
-    }
-    let is_stated = top.value("backend").is_some();
-    let stated: Option<String> = top.take("backend");
-    let known: Vec<&str> = named.keys().map(String::as_str).collect();
-    let default = stated.and_then(|text| match (named.get(&text), address(&text)) {
-        (Some(backend), _) => Some(backend.clone()),
-        // Without a dot it could be a host's name just as well.
-        (None, Ok(Address::Host { name, port: None }))
-            if !known.is_empty() && !name.contains('.') && name != "localhost" =>
-        {
-            top.note("backend", unknown("backend", &text, &known));
-            None
-        }
-        (None, Ok(address)) => Some(Backend::bare(address)),
-        (None, Err(why)) => {
-            top.note("backend", why);
-            None
-        }
-    });
-    // With one, there is nothing to choose.
-    let only = named.values().next().filter(|_| named.len() == 1).cloned();
-    Backends { is_default_noted: is_stated && default.is_none(), default: default.or(only), named }
-}
-
-fn backend(mut section: Section<'_>, name: &str) -> Option<Backend> {
-    let members = destination::members(&mut section);
-    let balance = section.take("balance").unwrap_or_default();
-    let identity = identities(&mut section);
-    let preset = section.take("preset");
-    let mut ports = BTreeMap::new();
-    for (name, value) in section.entries("ports") {
-        let path = section.path(&format!("ports.{name}"));
-        let protocol = section.read(&path, &Value::String(name));
-        let port: Option<u16> = section.read(&path, value);
-        ports.extend(protocol.zip(port));
-    }
-    if !ports.is_empty() && members.iter().flatten().any(|(address, _)| !address.is_open()) {
-        section.note(
-            "ports",
-            "the address has a port already; take it out there, or leave `ports` out",
-        );
-    }
-    section.finish();
-    let (name, members) = (name.to_owned(), members?);
-    Some(Backend { name, members, balance, identity, preset, ports })
 }
 
 /// The listeners, and the names that their routes mean to be covered by certificates.
@@ -182,71 +48,8 @@ pub(super) fn listeners(
     {
         top.note("listeners", "it is empty; without the key, the standard listeners are opened");
     }
-    let mut bound: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (path, listener) in &listeners {
-        for address in listener.bind.iter().filter(|a| a.port() != 0) {
-            if let Some(other) = bound.insert(*address, path.clone()) {
-                let text =
-                    if other == *path { "twice".to_owned() } else { format!("by {other} already") };
-                notebook.note(path, format!("{address} is bound {text}"));
-            }
-        }
-    }
-    for (path, listener) in &listeners {
-        for site in listener.destinations().flat_map(|d| &d.members).map(|m| &m.site) {
-            if let Site::At(Target::Tcp(target)) = site
-                && bound.keys().any(|bind| is_same(bind, target))
-            {
-                let text = format!(
-                    "the backend {target} is this front itself, which would be a loop: on one machine, move the mail server to another port and tell `ports` or `address`"
-                );
-                notebook.note(path, text);
-            }
-        }
-    }
-    identity::check(&listeners, notebook);
-    for (path, listener) in &listeners {
-        let is_mail_in = matches!(listener.protocol, Protocol::Smtp | Protocol::Submission);
-        for backend in
-            listener.destinations().filter(|d| is_mail_in && d.identity == Identity::None)
-        {
-            let text = format!(
-                "with identity: none, {backend} takes every client for this front: if it trusts this front's address (Postfix: mynetworks), it is an open relay; and it loses SPF, greylisting and rate limits"
-            );
-            warnings.push(notebook.problem(path, text));
-        }
-    }
-    let everybody =
-        "it names all addresses, so every client can claim to come from any: name the fronts alone";
-    let is_everybody = |fronts: &[Network]| fronts.iter().any(Network::is_everything);
-    if is_everybody(&for_all.proxy_from) {
-        warnings.push(notebook.problem("proxy_from", everybody));
-    }
-    for (path, listener) in &listeners {
-        if is_everybody(&listener.proxy_from) && listener.proxy_from != for_all.proxy_from {
-            warnings.push(notebook.problem(&format!("{path}.proxy_from"), everybody));
-        }
-    }
-    for (path, listener) in &listeners {
-        let is_required = listener
-            .client_certificates
-            .as_ref()
-            .is_some_and(|rule| rule.mode == ClientMode::Require);
-        if is_required && listener.tls == TlsMode::StarttlsOptional {
-            let text = "client_certificates: require keeps nobody out here, since clients may go on in clear; and mail servers without a certificate lose their TLS: request is what a public MX can do";
-            warnings.push(notebook.problem(path, text));
-        }
-    }
+    together::look(&listeners, for_all, notebook, warnings);
     (listeners.into_iter().map(|(_, listener)| listener).collect(), wishes)
-}
-
-/// Whether a connection to `target` would end at `bind`. An address that may be this machine's or
-/// not is left to those who bind.
-fn is_same(bind: &SocketAddr, target: &SocketAddr) -> bool {
-    let family = bind.is_ipv4() == target.is_ipv4();
-    bind.port() == target.port()
-        && family
-        && (bind.ip() == target.ip() || (bind.ip().is_unspecified() && target.ip().is_loopback()))
 }
 
 fn listener(
@@ -301,6 +104,15 @@ fn listener(
     }
     if tls == Some(TlsMode::None) && client_certificates.iter().flatten().next().is_some() {
         section.note(client_certificates::KEY, "with tls: none, there are none");
+    }
+    if let Some(protocol) = protocol
+        && backend.is_some_and(|backend| backend.cannot_begin_tls(protocol))
+    {
+        let text = format!(
+            "{} knows no STARTTLS, and that backend has tls: starttls: give this listener another one, with tls: implicit or none",
+            protocol.name()
+        );
+        section.note("backend", text);
     }
     let preset = backend.and_then(|backend| backend.preset);
     if let Some((preset, protocol)) = preset.zip(protocol).filter(|(p, spoken)| !p.speaks(*spoken))
@@ -374,6 +186,9 @@ fn standard(
         }
         return Vec::new();
     };
+    if backend.cannot_begin_tls(Protocol::Http) {
+        top.note("backends", "with tls: starttls, and http knows none, the standard listeners cannot all go to this backend: write `listeners`");
+    }
     let mut listeners = Vec::new();
     // What the server does not speak needs no listener.
     let is_spoken = |protocol: &Protocol| backend.preset.is_none_or(|p| p.speaks(*protocol));

@@ -5,6 +5,8 @@
 
 mod acme;
 mod address;
+mod backend_tls;
+mod backends;
 mod certificates;
 mod check;
 mod client_certificates;
@@ -16,9 +18,10 @@ mod locate;
 mod preset;
 mod routes;
 mod section;
+mod together;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -31,7 +34,7 @@ pub use preset::{Preset, Row};
 use crate::{
     certs::{Policy, Wish},
     protocol::Protocol,
-    values::{Acme, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
+    values::{Acme, BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
 };
 
 /// A configuration that makes sense.
@@ -105,6 +108,17 @@ impl Listener {
     /// All places that its sessions may go to.
     pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
         std::iter::once(&self.backend).chain(self.routes.backends.values())
+    }
+}
+
+impl Config {
+    /// What is wanted of the TLS to backends, once for each way.
+    #[must_use]
+    pub fn backend_tls(&self) -> Vec<BackendTls> {
+        let all = self.listeners.iter().flat_map(Listener::destinations);
+        let rules = all.flat_map(|d| d.members.iter().filter_map(|member| d.tls(&member.site)));
+        let once: BTreeSet<BackendTls> = rules.collect();
+        once.into_iter().collect()
     }
 }
 

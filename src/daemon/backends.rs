@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Destination, Listener},
     protocol::Protocol,
     session::Routes,
+    tls::Upstreams,
     values::{Site, Target, Timeouts},
 };
 
@@ -56,14 +57,17 @@ struct Setting {
     memory: Memory,
     /// Our own addresses.
     binds: Vec<SocketAddr>,
+    /// What backends are reached by.
+    upstreams: Upstreams,
 }
 
 impl Setting {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, upstreams: &Upstreams) -> Self {
         Self {
             manner: Manner { hostname: config.hostname.clone(), timeouts: config.timeouts },
             memory: Memory::new(config.state_dir.join("learned")),
             binds: config.listeners.iter().flat_map(|l| &l.bind).copied().collect(),
+            upstreams: upstreams.clone(),
         }
     }
 }
@@ -80,9 +84,9 @@ struct Named {
 
 impl Backends {
     /// None so far. All that will be found goes by this configuration.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, upstreams: &Upstreams) -> Self {
         Self(Mutex::new(All {
-            setting: Setting::of(config),
+            setting: Setting::of(config, upstreams),
             backends: HashMap::new(),
             names: HashMap::new(),
             pools: HashMap::new(),
@@ -91,8 +95,8 @@ impl Backends {
 
     /// Waits a while until something is known of each backend of this configuration. Those that are
     /// new are probed from now on.
-    pub(super) async fn meet(self: &Arc<Self>, config: &Config) {
-        self.adopt(config);
+    pub(super) async fn meet(self: &Arc<Self>, config: &Config, upstreams: &Upstreams) {
+        self.adopt(config, upstreams);
         let pools: Vec<_> = wanted(config).map(|(p, d)| self.pool(p, d)).collect();
         let all = async {
             for pool in pools {
@@ -112,9 +116,9 @@ impl Backends {
     }
 
     /// From now on, all that is found goes by this configuration.
-    fn adopt(&self, config: &Config) {
+    fn adopt(&self, config: &Config, upstreams: &Upstreams) {
         let mut all = self.lock();
-        all.setting = Setting::of(config);
+        all.setting = Setting::of(config, upstreams);
         let All { setting, backends, .. } = &mut *all;
         for probed in backends.values_mut().filter(|probed| probed.manner != setting.manner) {
             probed.probe.abort();
@@ -153,8 +157,8 @@ impl Backends {
 
     /// Forgets what this configuration does not have. Sessions keep their backend for as long as they
     /// need it.
-    pub(super) fn keep_only(&self, config: &Config) {
-        self.adopt(config);
+    pub(super) fn keep_only(&self, config: &Config, upstreams: &Upstreams) {
+        self.adopt(config, upstreams);
         let wanted: HashSet<(Protocol, &Destination)> = wanted(config).collect();
         let mut all = self.lock();
         all.pools.retain(|(protocol, destination), _| wanted.contains(&(*protocol, destination)));
@@ -228,8 +232,17 @@ impl All {
                     found(name, *port, addresses.unwrap_or_default(), &self.setting.binds)
                 }
             };
+            let rule = destination.tls(&member.site);
+            let tls = rule.as_ref().map(|rule| self.setting.upstreams.get(rule));
+            // Never in clear because a configuration that is not served any more, or not yet, knows
+            // another way.
+            let Ok(tls) = tls.map(|tls| tls.ok_or(())).transpose() else {
+                is_complete = false;
+                continue;
+            };
             for target in targets {
-                let key = Key { target, protocol, identity: destination.identity };
+                let identity = destination.identity;
+                let key = Key { target, protocol, identity, tls: tls.clone() };
                 if members.iter().all(|known| *known.backend.key() != key) {
                     members.push(Member { backend: self.backend(key), drain: member.drain });
                 }
@@ -253,6 +266,10 @@ impl All {
     /// Forgets the backends that are in no pool.
     fn forget_unused(&mut self) {
         let members: Vec<_> = self.pools.values().map(|pool| pool.members()).collect();
+        #[expect(
+            clippy::mutable_key_type,
+            reason = "what an Upstream is told apart by never changes"
+        )]
         let used: HashSet<&Key> =
             members.iter().flat_map(|m| m.iter()).map(|m| m.backend.key()).collect();
         self.backends.retain(|key, probed| keep(used.contains(key), &probed.probe));
@@ -313,14 +330,21 @@ mod tests {
     fn members(backends: &Arc<Backends>, config: &Config) -> Vec<Arc<Backend>> {
         let listener = &config.listeners[0];
         let pool = backends.pool(listener.protocol, &listener.backend);
-        backends.keep_only(config);
+        backends.keep_only(config, &Upstreams::default());
         pool.members().iter().map(|member| member.backend.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn without_its_authorities_it_is_not_reached_in_clear() {
+        let config = config("  a: { address: \"127.0.0.1:1\", tls: implicit }\n");
+        let backends = Arc::new(Backends::new(&config, &Upstreams::default()));
+        assert!(members(&backends, &config).is_empty());
     }
 
     #[tokio::test]
     async fn a_reload_keeps_the_members_that_stay() {
         let first = config("  a: { addresses: [\"127.0.0.1:1\", \"127.0.0.2:1\"] }\n");
-        let backends = Arc::new(Backends::new(&first));
+        let backends = Arc::new(Backends::new(&first, &Upstreams::default()));
         let before = members(&backends, &first);
         let after = members(
             &backends,
@@ -338,7 +362,7 @@ mod tests {
     async fn a_name_becomes_its_addresses_and_never_this_front() {
         let mut config = config("  a: { addresses: [\"mail.invalid:1\", \"127.0.0.9:1\"] }\n");
         config.listeners[0].bind = vec!["127.0.0.5:1".parse().unwrap()];
-        let backends = Arc::new(Backends::new(&config));
+        let backends = Arc::new(Backends::new(&config, &Upstreams::default()));
         let first = members(&backends, &config);
         assert_eq!(first.len(), 1, "nothing is known of the name");
         let ip = |n: u8| IpAddr::from([127, 0, 0, n]);

@@ -5,6 +5,7 @@ mod backends;
 mod background;
 mod certificates;
 mod changes;
+mod examine;
 mod first_start;
 mod ids;
 mod introduce;
@@ -17,7 +18,8 @@ mod sockets;
 
 use std::fmt;
 
-pub use run::run;
+pub use examine::{Examination, RelayTest, Verdict, examine};
+pub use run::{Hangups, run};
 pub use snapshot::{Loaded, Purpose, load};
 
 /// Why the front does not start, or does not take a new configuration. It is made of lines, each

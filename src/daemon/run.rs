@@ -10,16 +10,36 @@ use tokio::{
 
 use super::{Loaded, Unfit, backends::Backends, certificates::Certificates, service::Service};
 
+/// SIGHUP, taken. Until then it ends a process; and who renews certificates sends it when it likes, also
+/// while the front loads them for the first time.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Takes the signal from now on. It counts once something is served.
+    pub fn take() -> Result<Self, Unfit> {
+        Ok(Self(receive(SignalKind::hangup())?))
+    }
+}
+
+fn receive(kind: SignalKind) -> Result<Signal, Unfit> {
+    signal(kind).map_err(|e| Unfit::from(format!("signals cannot be received: {e}")))
+}
+
 /// Serves until it is told to stop. `first` is what was loaded from `file`; `ready` is called once
 /// clients can come.
-pub async fn run(file: PathBuf, first: Loaded, ready: impl FnOnce()) -> Result<(), Unfit> {
-    let failed = |e: std::io::Error| Unfit::from(format!("signals cannot be received: {e}"));
-    let mut signals = Signals::new().map_err(failed)?;
-    let config = first.config.clone();
-    let backends = Arc::new(Backends::new(&config));
+pub async fn run(
+    file: PathBuf,
+    first: Loaded,
+    hangups: Hangups,
+    ready: impl FnOnce(),
+) -> Result<(), Unfit> {
+    let mut signals = Signals::new(hangups)?;
+    let (config, upstreams) = (first.config.clone(), first.upstreams.clone());
+    let backends = Arc::new(Backends::new(&config, &upstreams));
     let mut service = Service::start(file, first, backends.clone())?;
     let mut again = false;
-    let mut met = pin!(backends.meet(&config));
+    let mut met = pin!(backends.meet(&config, &upstreams));
     loop {
         tokio::select! {
             () = &mut met => break,
@@ -104,12 +124,9 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hup: signal(SignalKind::hangup())?,
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-        })
+    fn new(Hangups(hup): Hangups) -> Result<Self, Unfit> {
+        let (term, int) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { hup, term: receive(term)?, int: receive(int)? })
     }
 
     async fn next(&mut self) -> Told {

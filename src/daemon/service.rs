@@ -30,7 +30,7 @@ use crate::{
     certs::{Challenges, Issuance, Severity, Store},
     config::Config,
     session::{House, Policy, Stop},
-    tls::Tickets,
+    tls::{Tickets, Upstreams},
     values::Acme,
 };
 
@@ -38,6 +38,7 @@ use crate::{
 pub(super) struct Service {
     file: PathBuf,
     config: Config,
+    upstreams: Upstreams,
     store: Arc<Store>,
     tickets: Tickets,
     door: Door,
@@ -79,11 +80,12 @@ impl Service {
         };
         let listening = BTreeMap::new();
         let fresh = bind(&first.config, &listening)?;
-        let Loaded { config, store, .. } = first;
+        let Loaded { config, store, upstreams, .. } = first;
         let (store, bound) = (Arc::new(store), Vec::new());
         let mut service = Self {
             file,
             config,
+            upstreams,
             store,
             tickets,
             door,
@@ -128,7 +130,7 @@ impl Service {
                 self.bound.push((named, bound, manner));
             }
         }
-        self.backends.keep_only(config);
+        self.backends.keep_only(config, &self.upstreams);
     }
 
     /// Accepts on all that is bound. A standard port that the backend does not have stays closed:
@@ -183,11 +185,10 @@ impl Service {
                 load(&file, purpose)
             };
             let loaded = quietly(load).await??;
-            if why == Why::Renewal {
-                return Ok(loaded);
+            if why == Why::Signal {
+                backends.look_again();
             }
-            backends.look_again();
-            backends.meet(&loaded.config).await;
+            backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }
     }
@@ -196,7 +197,7 @@ impl Service {
     pub(super) fn reload(&mut self, loaded: Result<Loaded, Unfit>) {
         if let Err(why) = loaded.and_then(|loaded| self.swap(loaded)) {
             // Those that were only met for the new configuration.
-            self.backends.keep_only(&self.config);
+            self.backends.keep_only(&self.config, &self.upstreams);
             why.0.iter().for_each(|line| tracing::error!("{line}"));
             tracing::error!("reload changed nothing: see the lines above");
             notify(&[
@@ -218,6 +219,7 @@ impl Service {
         self.door.alerts.settle();
         self.capacity.resize(loaded.config.limits.connections);
         self.config = loaded.config;
+        self.upstreams = loaded.upstreams;
         self.store = Arc::new(loaded.store);
         self.furnish(fresh);
         let wanted: HashSet<Named> = named(&self.config).map(|(named, _)| named).collect();

@@ -7,7 +7,7 @@ use crate::{
     acme::Folder,
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
-    tls::{self, Clients, Tickets},
+    tls::{self, Clients, Tickets, Upstreams},
 };
 
 /// A configuration with its certificates. Nothing of it is in use yet.
@@ -21,6 +21,8 @@ pub struct Loaded {
     pub set: Arc<CertificateSet>,
     /// What clients are asked for.
     pub clients: Clients,
+    /// What backends are reached by.
+    pub upstreams: Upstreams,
 }
 
 /// What something is loaded for.
@@ -67,6 +69,8 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let clients = Clients::load(rules, &config.client_certificates_by_name)
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     store.findings.extend_from_slice(clients.findings());
+    let upstreams = Upstreams::load(&config.backend_tls())
+        .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
     let is_nothing = set.is_empty() && !first_start::is_wanted(&store, purpose);
@@ -78,7 +82,7 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         }
         return Err(Unfit(said));
     }
-    Ok(Loaded { config, store, set: Arc::new(set), clients })
+    Ok(Loaded { config, store, set: Arc::new(set), clients, upstreams })
 }
 
 impl Loaded {

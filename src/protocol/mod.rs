@@ -16,6 +16,7 @@ mod dispatch;
 mod line;
 mod seam;
 mod table;
+mod upgrade;
 
 pub mod imap;
 pub mod pop3;
@@ -33,3 +34,4 @@ pub use seam::{
     Start, Verdict,
 };
 pub use table::{Protocol, Row};
+pub use upgrade::{Upgrade, Upgraded};

@@ -15,11 +15,11 @@ use super::{
     summary::Tried,
 };
 use crate::{
-    backend::{self, Visit},
+    backend::{self, Insecure, Secured, Visit},
     error::{Blame, Phase},
     identity::{Facts, Identity},
     protocol::{Offer, Opened, Opening, Protocol, Refusal, SessionFilter, Start},
-    wire::{Inbox, Link, converse},
+    wire::{Ear, Inbox, Link, converse},
 };
 
 /// What a client brings with it to the backends.
@@ -89,6 +89,11 @@ impl Errand<'_> {
         };
         let unavailable = |error: io::Error| failed(Refusal::BackendUnavailable, error.into());
 
+        if visit.is_deaf() {
+            let why =
+                "it takes the PROXY header for commands: see what was said of it when it was found";
+            return Err(failed(Refusal::BackendUnavailable, why.into()));
+        }
         let dialling = backend::dial(&key.target, patience);
         let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
         let (mut link, facts) = opened.map_err(|error| {
@@ -100,6 +105,20 @@ impl Errand<'_> {
             // In one write, before any other octet.
             link.write_all(&header).await.map_err(unavailable)?;
         }
+        let deadline = Instant::now() + timeouts.greeting;
+        let securing = backend::secure(link, key, &self.policy.hostname, self.policy.line);
+        let (mut link, mut from_backend) = match timeout_at(deadline, securing).await {
+            Ok(Ok(Secured::Ready(link, inbox))) => (link, inbox),
+            Ok(Ok(Secured::Refused(words))) => return Ok(Way::Done(words)),
+            Ok(Err(why @ (Insecure::Garbage(_) | Insecure::Injected))) => {
+                return Err(failed(Refusal::BackendGarbage, why.into()));
+            }
+            Ok(Err(why)) => return Err(failed(Refusal::BackendUnavailable, why.into())),
+            Err(_) => {
+                let why = "it does not come to TLS in time".into();
+                return Err(failed(Refusal::BackendUnavailable, why));
+            }
+        };
         let start = Start {
             greeted: self.greeted,
             offer: self.offer,
@@ -108,14 +127,15 @@ impl Errand<'_> {
             host: self.policy.hostname.clone(),
             introduce: key.identity.is_spoken().then(|| Box::new(facts)),
         };
-        let mut from_backend = Inbox::default();
         let Some(mut opening) = Opening::new(key.protocol, start) else {
             visit.served();
             let (filter, to_client) = (None, Vec::new());
             return Ok(Way::On(Open { visit, link, filter, from_backend, to_client }));
         };
-        let deadline = Instant::now() + timeouts.greeting;
-        let talk = converse(&mut link, &mut opening, &mut from_backend, self.policy.line);
+        // Its list of capabilities is kept: it must not be without an end.
+        let mut nothing = Vec::new();
+        let mut ear = Ear::new(&mut link, &mut nothing);
+        let talk = converse(&mut ear, &mut opening, &mut from_backend, self.policy.line);
         match timeout_at(deadline, talk).await {
             Ok(Ok(Opened::Ready(to_client))) => {
                 visit.served();
@@ -125,7 +145,7 @@ impl Errand<'_> {
             Ok(Ok(Opened::Refused(words))) => Ok(Way::Done(words)),
             Ok(Ok(Opened::Deaf(why))) => Err(failed(Refusal::BackendUnavailable, why.into())),
             Ok(Ok(Opened::Garbage(why))) => Err(failed(Refusal::BackendGarbage, why.into())),
-            Ok(Err(broken)) => Err(failed(Refusal::BackendUnavailable, broken.into())),
+            Ok(Err(broken)) => Err(failed(Refusal::BackendUnavailable, key.words(&broken).into())),
             Err(_) => Err(failed(Refusal::BackendUnavailable, "it does not greet".into())),
         }
     }

@@ -260,11 +260,13 @@ impl<'a> Machine<'a> {
                 Err(_) => break,
             }
         }
-        // A last word to the backend is good manners, not worth waiting for.
+        // A last word to the backend is good manners, not worth waiting for; inside TLS, a close_notify
+        // behind it is, too.
         if !self.up.pending.is_empty() {
             let _ = self.relay.poll_write(Side::Backend, cx, &self.up.pending);
             self.up.pending = Inbox::default();
         }
+        let _ = self.relay.poll_shutdown(Side::Backend, cx);
         // Whether it arrives is of no interest any more, only whether it is on its way.
         let _ = ready!(self.relay.poll_flush(Side::Client, cx));
         let outcome = self.outcome.take().unwrap_or(Outcome::Closed(Side::Client));
@@ -542,7 +544,11 @@ impl Relay<'_> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match from {
-            Side::Backend => Pin::new(&mut *self.backend).poll_read(cx, buffer),
+            Side::Backend => {
+                let read = Pin::new(&mut *self.backend).poll_read(cx, buffer);
+                self.backend.poll_answer(cx);
+                read
+            }
             Side::Client => {
                 let read = Pin::new(&mut *self.client).poll_read(cx, buffer);
                 self.client.poll_answer(cx);

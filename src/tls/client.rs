@@ -93,18 +93,7 @@ impl ServerCertVerifier for Witness {
         let Some(key) = self.key(certificate)? else {
             return Ok(HandshakeSignatureValid::assertion());
         };
-        // Not rustls' own function: it does not read certificates of version 1, which old servers have.
-        let mapping = self.provider.signature_verification_algorithms.mapping;
-        let algorithms = mapping.iter().find(|(scheme, _)| *scheme == signature.scheme);
-        let is_right = algorithms.is_some_and(|(_, algorithms)| {
-            algorithms.iter().any(|algorithm| {
-                algorithm.verify_signature(&key.octets, message, signature.signature()).is_ok()
-            })
-        });
-        match is_right {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
-        }
+        signed_tls12(&self.provider, &key, message, signature)
     }
 
     fn verify_tls13_signature(
@@ -116,17 +105,49 @@ impl ServerCertVerifier for Witness {
         let Some(key) = self.key(certificate)? else {
             return Ok(HandshakeSignatureValid::assertion());
         };
-        verify_tls13_signature_with_raw_key(
-            message,
-            &SubjectPublicKeyInfoDer::from(key.spki),
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        signed_tls13(&self.provider, key, message, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Whether a handshake's signature is by this key.
+///
+/// Not rustls' own function: it does not read certificates of version 1, which old servers have.
+pub(super) fn signed_tls12(
+    provider: &CryptoProvider,
+    key: &PublicKey,
+    message: &[u8],
+    signature: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let mapping = provider.signature_verification_algorithms.mapping;
+    let algorithms = mapping.iter().find(|(scheme, _)| *scheme == signature.scheme);
+    let is_right = algorithms.is_some_and(|(_, algorithms)| {
+        algorithms.iter().any(|algorithm| {
+            algorithm.verify_signature(&key.octets, message, signature.signature()).is_ok()
+        })
+    });
+    match is_right {
+        true => Ok(HandshakeSignatureValid::assertion()),
+        false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
+    }
+}
+
+/// The same for TLS 1.3.
+pub(super) fn signed_tls13(
+    provider: &CryptoProvider,
+    key: PublicKey,
+    message: &[u8],
+    signature: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    verify_tls13_signature_with_raw_key(
+        message,
+        &SubjectPublicKeyInfoDer::from(key.spki),
+        signature,
+        &provider.signature_verification_algorithms,
+    )
 }
 
 /// What it means that a handshake with a server failed so, and what to do about it there.

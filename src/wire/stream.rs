@@ -1,13 +1,15 @@
-//! The streams of a session. The only place that names `tokio-rustls`' stream.
+//! The streams of a session. The only place that names `tokio-rustls`' streams, and its connector.
 
 use std::{
     future::poll_fn,
-    io::{self, Write},
+    io::{self, IoSlice, Write},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use rustls::{ClientConfig, Writer, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -18,6 +20,9 @@ use super::Inbox;
 
 /// TLS, with a bare socket under it.
 pub type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// TLS to a backend, with a link in clear under it.
+pub type LinkTls = tokio_rustls::client::TlsStream<Link>;
 
 /// The way to the client.
 #[derive(Debug)]
@@ -41,13 +46,46 @@ impl Client {
     }
 }
 
+/// How long a backend may take over the alert that a handshake failed with.
+const ALERT_ARRIVES: Duration = Duration::from_secs(1);
+
 /// The way to the backend.
 #[derive(Debug)]
 pub enum Link {
     /// An internet socket.
     Tcp(TcpStream),
+    /// Inside TLS. Boxed: a session in clear should not carry its weight.
+    Tls(Box<LinkTls>),
     /// A Unix socket.
     Unix(UnixStream),
+}
+
+impl Link {
+    /// Shakes hands, as the client that we are here. Whatever fails, the backend is sent the alert that
+    /// says so.
+    pub async fn secure(
+        self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let connecting = tokio_rustls::TlsConnector::from(config).connect(name, self);
+        match connecting.into_fallible().await {
+            Ok(stream) => Ok(Self::Tls(Box::new(stream))),
+            Err((error, mut link)) => {
+                take_leave(&mut link, b"", ALERT_ARRIVES).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// As for [`Client::poll_answer`].
+    pub fn poll_answer(&mut self, cx: &mut Context<'_>) {
+        if let Self::Tls(stream) = self
+            && stream.get_ref().1.wants_write()
+        {
+            let _ = Pin::new(stream).poll_flush(cx);
+        }
+    }
 }
 
 /// A stream that is one of several. How each is written to is its own affair: `write`.
@@ -64,6 +102,15 @@ macro_rules! stream {
                 match self.get_mut() { $(Self::$variant(s) => $write(s, cx, bytes),)+ }
             }
 
+            // TLS over a link writes its records so, all at once, also the alert that is its last.
+            fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+                match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_write_vectored(cx, bytes),)+ }
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                match self { $(Self::$variant(s) => s.is_write_vectored(),)+ }
+            }
+
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
                 match self.get_mut() { $(Self::$variant(s) => Pin::new(s).poll_flush(cx),)+ }
             }
@@ -75,8 +122,8 @@ macro_rules! stream {
     };
 }
 
-stream!(Client: Tcp write, Tls write_records);
-stream!(Link: Tcp write, Unix write);
+stream!(Client: Tcp write, Tls write_to_client);
+stream!(Link: Tcp write, Tls write_to_backend, Unix write);
 
 fn write<S: AsyncWrite + Unpin>(
     stream: &mut S,
@@ -86,15 +133,32 @@ fn write<S: AsyncWrite + Unpin>(
     Pin::new(stream).poll_write(cx, bytes)
 }
 
-/// Octets become records, which leave at the next flush, or when there are too many of them: an
-/// answer and the close_notify behind it take one system call and one segment, not two.
-fn write_records(
+fn write_to_client(
     stream: &mut TlsStream,
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
+    write_records(stream, cx, bytes, |stream| stream.get_mut().1.writer())
+}
+
+fn write_to_backend(
+    stream: &mut LinkTls,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    write_records(stream, cx, bytes, |stream| stream.get_mut().1.writer())
+}
+
+/// Octets become records, which leave at the next flush, or when there are too many of them: an
+/// answer and the close_notify behind it take one system call and one segment, not two.
+fn write_records<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+    writer: for<'a> fn(&'a mut S) -> Writer<'a>,
+) -> Poll<io::Result<usize>> {
     loop {
-        match stream.get_mut().1.writer().write(bytes)? {
+        match writer(stream).write(bytes)? {
             0 if !bytes.is_empty() => ready!(Pin::new(&mut *stream).poll_flush(cx))?,
             octets => return Poll::Ready(Ok(octets)),
         }

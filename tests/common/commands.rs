@@ -42,6 +42,16 @@ pub fn vestibule(folder: &Path, arguments: &[&str]) -> Said {
     Said::of(command.output().expect("the binary runs"))
 }
 
+/// Runs `vestibule check --backends --json` with this configuration: its exit code, and what it saw of each backend.
+pub fn check_backends(config: &str) -> (i32, Vec<serde_json::Value>) {
+    let folder = super::folder::Folder::new();
+    folder.write("vestibule.yaml", config);
+    let said = vestibule(folder.path(), &["check", "--backends", "--json", "vestibule.yaml"]);
+    let report: serde_json::Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {}{}", said.out, said.err));
+    (said.code, report[0]["backends"].as_array().expect("a list").clone())
+}
+
 /// Runs `openssl` in this folder. Everything that it says, if it is content.
 #[track_caller]
 pub fn openssl(folder: &Path, arguments: &[&str]) -> String {

@@ -51,7 +51,7 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 14] = [
+const ONE_PLACE: [(&str, &str); 16] = [
     ("instant_acme::", "src/acme/"),
     ("base64::", "src/acme/jose.rs"),
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
@@ -62,7 +62,9 @@ const ONE_PLACE: [(&str, &str); 14] = [
     ("serde_yaml::", "src/config/"),
     ("saphyr_parser::", "src/config/locate.rs"),
     ("bytes::", "src/wire/inbox.rs"),
+    ("tokio_rustls::client::", "src/wire/stream.rs"),
     ("tokio_rustls::server::", "src/wire/stream.rs"),
+    ("tokio_rustls::TlsConnector", "src/wire/stream.rs"),
     ("tokio_rustls::{", "src/session/handshake.rs"),
     ("dns_lookup::", "src/session/name.rs"),
     ("sd_notify::", "src/daemon/"),

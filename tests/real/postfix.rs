@@ -68,15 +68,23 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Ports that are free now, and what keeps them so until Postfix has them: two of its kind would share a port
-    /// (`SO_REUSEPORT`), and neither would say so.
-    fn free() -> (Self, Vec<Socket>) {
-        let held = [(); 8].map(|()| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            // Bound and not listening, it is in nobody's way who says the same, as Postfix does.
-            socket.set_reuse_address(true).expect("an option");
-            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-            socket
+    /// Ports that are free now, these and so many more, and what keeps them so until Postfix has them: two of its
+    /// kind would share a port (`SO_REUSEPORT`), and neither would say so.
+    fn free(more: usize) -> (Self, Vec<u16>, Vec<Socket>) {
+        let held: Vec<Socket> = (0..8 + more)
+            .map(|_| {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+                // Bound and not listening, it is in nobody's way who says the same, as Postfix does.
+                socket.set_reuse_address(true).expect("an option");
+                socket
+                    .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+                    .expect("a free port");
+                socket
+            })
+            .collect();
+        let mut all = held.iter().map(|socket| {
+            let address = socket.local_addr().expect("it is bound");
+            address.as_socket_ipv4().expect("IPv4").port()
         });
         let [
             mx,
@@ -87,10 +95,7 @@ impl Ports {
             plain_submission,
             plain_trusting,
             plain_xclient,
-        ] = held.each_ref().map(|socket| {
-            let address = socket.local_addr().expect("it is bound");
-            address.as_socket_ipv4().expect("IPv4").port()
-        });
+        ] = [(); 8].map(|()| all.next().expect("eight"));
         let ports = Self {
             mx,
             submission,
@@ -101,7 +106,7 @@ impl Ports {
             plain_trusting,
             plain_xclient,
         };
-        (ports, held.into())
+        (ports, all.collect(), held)
     }
 }
 
@@ -110,6 +115,8 @@ pub(crate) struct Postfix {
     child: Child,
     log: Arc<Tap>,
     pub(crate) ports: Ports,
+    /// Of the services that a test has added.
+    pub(crate) more: Vec<u16>,
     // Dropped after Postfix was stopped; it is Postfix's own, so it is emptied by root.
     folder: Folder,
 }
@@ -118,9 +125,14 @@ impl Postfix {
     /// Starts it before this Dovecot, which it asks about passwords and gives mail to; with a certificate it offers
     /// a STARTTLS of its own.
     pub(crate) fn start(dovecot: &Dovecot, leaf: Option<&Leaf>) -> Self {
+        Self::with(dovecot, leaf, &[])
+    }
+
+    /// The same, with more smtpd services, each with options of its own.
+    pub(crate) fn with(dovecot: &Dovecot, leaf: Option<&Leaf>, more: &[&[&str]]) -> Self {
         // Between learning a free port and using it, somebody else may take it: then again, with others.
         for _ in 0..5 {
-            match Self::try_start(dovecot, leaf) {
+            match Self::try_start(dovecot, leaf, more) {
                 Ok(running) => return running,
                 Err(log) if log.contains("Address already in use") => {}
                 Err(log) => panic!("Postfix did not start; is all of it there? {PACKAGES}\n{log}"),
@@ -129,11 +141,15 @@ impl Postfix {
         panic!("five times in a row somebody took the ports meant for Postfix");
     }
 
-    fn try_start(dovecot: &Dovecot, leaf: Option<&Leaf>) -> Result<Self, String> {
+    fn try_start(dovecot: &Dovecot, leaf: Option<&Leaf>, more: &[&[&str]]) -> Result<Self, String> {
         let folder = Folder::new();
-        let (ports, held) = Ports::free();
+        let (ports, added, held) = Ports::free(more.len());
         folder.write("etc/main.cf", main_cf(&folder, dovecot, leaf));
-        folder.write("etc/master.cf", master_cf(ports));
+        let mut services = master_cf(ports);
+        for (n, (options, port)) in more.iter().zip(&added).enumerate() {
+            service(&format!("more{n}"), *port, options, &mut services);
+        }
+        folder.write("etc/master.cf", services);
         // Its processes run as users of their own, and a umask may have closed the way for them.
         for path in [folder.path().to_owned(), folder.path().join("etc")] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own folder");
@@ -163,7 +179,7 @@ impl Postfix {
             let _ = child.wait();
             return Err(format!("{said}{}", complaints.text()));
         }
-        let running = Self { child, log, ports, folder };
+        let running = Self { child, log, ports, more: added, folder };
         for port in [ports.plain_mx, ports.plain_submission, ports.plain_trusting] {
             let mut line = String::new();
             let outcome =
@@ -361,11 +377,7 @@ tlsproxy unix - - n - 0 tlsproxy
             &[SASL, "smtpd_authorized_xclient_hosts=127.0.0.1/32", "smtpd_client_port_logging=yes"],
         ),
     ] {
-        writeln!(text, "127.0.0.1:{port} inet n - n - - smtpd\n    -o syslog_name=postfix/{name}")
-            .unwrap();
-        for option in options {
-            writeln!(text, "    -o {option}").unwrap();
-        }
+        service(name, port, options, &mut text);
     }
     writeln!(
         text,
@@ -374,4 +386,12 @@ tlsproxy unix - - n - 0 tlsproxy
     )
     .unwrap();
     text
+}
+
+fn service(name: &str, port: u16, options: &[&str], text: &mut String) {
+    writeln!(text, "127.0.0.1:{port} inet n - n - - smtpd\n    -o syslog_name=postfix/{name}")
+        .unwrap();
+    for option in options {
+        writeln!(text, "    -o {option}").unwrap();
+    }
 }

@@ -12,6 +12,7 @@ mod opening;
 mod prober;
 mod refused;
 mod reply;
+mod stranger;
 
 pub use body::{Found, Scanner};
 pub use caller::Caller;
@@ -20,6 +21,7 @@ pub use greeter::Greeter;
 pub use opening::Opening;
 pub use prober::Prober;
 pub use refused::Refused;
+pub use stranger::{Relaying, Stranger};
 
 use super::Refusal;
 

@@ -1,0 +1,99 @@
+use super::*;
+
+fn seen(protocol: Protocol, identity: Identity, said: &str, fails: Option<Trouble>) -> Seen {
+    Seen {
+        protocol,
+        identity,
+        tls: None,
+        in_clear: said.into(),
+        inside: Vec::new(),
+        end: fails.map_or(Ok(Learned::default()), Err),
+    }
+}
+
+fn kinds(seen: &Seen) -> Vec<Kind> {
+    diagnose(seen).iter().map(|diagnosis| diagnosis.kind).collect()
+}
+
+/// One complaint is that of an old server, about our own command; several are about a header's lines.
+#[test]
+fn one_complaint_is_not_about_the_header() {
+    use Protocol::{Imap, Pop3, Sieve, Smtp};
+    for (protocol, old, deaf) in [
+        (Smtp, "220 a\r\n502 what?\r\n", "220 a\r\n500 what?\r\n500 what?\r\n221 bye\r\n"),
+        (Imap, "* OK a\r\n1 BAD what?\r\n", "* OK a\r\n* BAD a\r\nQUIT BAD a\r\n"),
+        (Pop3, "+OK a\r\n-ERR what?\r\n", "+OK a\r\n-ERR b\r\n-ERR c\r\n+OK\r\n"),
+        (Sieve, "OK \"a\"\r\nNO \"b\"\r\n", "OK \"a\"\r\nNO \"b\"\r\nNO \"b\"\r\nOK\r\n"),
+    ] {
+        assert_eq!(kinds(&seen(protocol, Identity::ProxyV2, old, None)), [], "{old}");
+        let found = kinds(&seen(protocol, Identity::ProxyV2, deaf, None));
+        assert_eq!(found, [Kind::NoProxy], "{deaf}");
+        // Without a header, it is not about one.
+        assert_eq!(kinds(&seen(protocol, Identity::None, deaf, None)), [], "{deaf}");
+    }
+}
+
+/// Servers that hear somebody speak before they have greeted.
+#[test]
+fn who_must_not_be_interrupted_takes_the_header_for_that() {
+    for said in ["554 SMTP synchronization error\r\n", "521 5.7.1 Protocol error\r\n"] {
+        let ill = Trouble::Ill(String::new());
+        let seen = seen(Protocol::Smtp, Identity::ProxyV2, said, Some(ill));
+        assert_eq!(kinds(&seen), [Kind::NoProxy], "{said}");
+    }
+    let ill = Trouble::Ill("it refuses with 554 go away".into());
+    let seen = seen(Protocol::Smtp, Identity::ProxyV2, "554 go away\r\n", Some(ill));
+    assert_eq!(kinds(&seen), [Kind::Ill]);
+}
+
+#[test]
+fn t29_channel_binding_is_told_and_is_no_trouble() {
+    for (protocol, said) in [
+        (Protocol::Imap, "* OK\r\n* CAPABILITY IMAP4rev1 AUTH=SCRAM-SHA-256-PLUS AUTH=PLAIN\r\n"),
+        (Protocol::Submission, "220 a\r\n250-a\r\n250 AUTH PLAIN SCRAM-SHA-256-PLUS\r\n"),
+        (Protocol::Pop3, "+OK\r\n+OK\r\nSASL PLAIN SCRAM-SHA-256-PLUS\r\n.\r\n"),
+        (Protocol::Sieve, "\"SASL\" \"PLAIN SCRAM-SHA-256-PLUS\"\r\nOK\r\n"),
+    ] {
+        let found = diagnose(&seen(protocol, Identity::ProxyV2, said, None));
+        let [diagnosis] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((diagnosis.kind, diagnosis.severity), (Kind::ChannelBinding, Severity::Note));
+        assert!(diagnosis.text.contains("SCRAM-SHA-256-PLUS"), "{}", diagnosis.text);
+    }
+}
+
+/// A list without a plain password, and with STARTTLS: how bad it is depends on what else there is.
+#[test]
+fn who_wants_starttls_first_may_offer_other_ways() {
+    for (protocol, said, severity) in [
+        (Protocol::Submission, "220 a\r\n250-a\r\n250 STARTTLS\r\n", Some(Severity::Error)),
+        (
+            Protocol::Submission,
+            "220 a\r\n250-a\r\n250-STARTTLS\r\n250 AUTH CRAM-MD5\r\n",
+            Some(Severity::Warning),
+        ),
+        (Protocol::Submission, "220 a\r\n250-a\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n", None),
+        (Protocol::Smtp, "220 a\r\n250-a\r\n250 STARTTLS\r\n", None),
+        (Protocol::Imap, "* OK\r\n* CAPABILITY STARTTLS LOGINDISABLED\r\n", Some(Severity::Error)),
+        (Protocol::Imap, "* OK\r\n* CAPABILITY STARTTLS\r\n", None),
+        (Protocol::Pop3, "+OK user\r\n+OK\r\nSTLS\r\n.\r\n", Some(Severity::Error)),
+        (Protocol::Pop3, "+OK\r\n+OK\r\nSTLS\r\nUSER\r\n.\r\n", None),
+        (Protocol::Sieve, "\"SASL\" \"\"\r\n\"STARTTLS\"\r\nOK\r\n", Some(Severity::Error)),
+    ] {
+        let found = diagnose(&seen(protocol, Identity::None, said, None));
+        assert_eq!(found.first().map(|d| d.severity), severity, "{said}: {found:?}");
+    }
+}
+
+#[test]
+fn tls_is_told_from_clear_by_its_first_octets() {
+    let closed = || Some(Trouble::Closed("connection closed".into()));
+    let alert = "\u{15}\u{3}\u{3}\0\u{2}\u{2}\u{a}";
+    let found = kinds(&seen(Protocol::Imap, Identity::ProxyV2, alert, closed()));
+    assert_eq!(found, [Kind::SpeaksTls]);
+    let silent = seen(Protocol::Imap, Identity::None, "", closed());
+    assert_eq!(kinds(&silent), [Kind::WantsProxy]);
+    let silent = seen(Protocol::Imap, Identity::ProxyV2, "", closed());
+    assert_eq!(kinds(&silent), [Kind::Silent]);
+    let web = seen(Protocol::Imap, Identity::None, "HTTP/1.1 400 Bad\r\n", closed());
+    assert_eq!(kinds(&web), [Kind::WrongProtocol]);
+}
