@@ -39,7 +39,7 @@ pub(super) struct Note {
     pub(super) contact: Vec<String>,
 }
 
-const KEY: &str = "account.key";
+pub(super) const KEY: &str = "account.key";
 const NOTE: &str = "account.json";
 
 /// So many nonces may be refused in a row: RFC 8555 §6.5.

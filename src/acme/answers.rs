@@ -157,6 +157,11 @@ impl Lent {
             let name = asked.parse().map_err(Trouble::ours)?;
             let shown = challenge(&name, &answer).map_err(|e| Trouble::ours(e.to_string()))?;
             asked = acme_server_name(&asked);
+            if challenges.alpn(&asked).is_some() {
+                return Err(Trouble::passing(format!(
+                    "{asked}: the authority is asked about it by another order already: try again later"
+                )));
+            }
             challenges.set_alpn(&asked, Some(shown));
         }
         Ok(Self { challenges: challenges.clone(), is_http, asked })
@@ -184,7 +189,9 @@ async fn ask(socket: &Path, line: &Line) -> Result<UnixStream, Trouble> {
     };
     match timeout(PATIENCE, asking).await {
         Ok(Ok((stream, said))) if said == *b"ok\n" => Ok(stream),
-        Ok(Ok(_)) => Err(Trouble::ours("the front does not take the answer to the challenge")),
+        Ok(Ok(_)) => Err(Trouble::passing(
+            "the front does not take the answer: it may be ordering for that name itself",
+        )),
         Ok(Err(e)) => Err(Trouble::ours(format!(
             "{}: {e}; the front answers the authority's challenges, so it has to run: start it, and it orders by itself",
             socket.display()
@@ -207,6 +214,8 @@ mod tests {
         drop(lent);
         assert!(challenges.http("token").is_none());
         let lent = Lent::new(&challenges, "alpn 192.0.2.1 a.b".parse().unwrap()).unwrap();
+        assert!(challenges.alpn("1.2.0.192.in-addr.arpa").is_some());
+        assert!(Lent::new(&challenges, "alpn 192.0.2.1 c.d".parse().unwrap()).is_err());
         assert!(challenges.alpn("1.2.0.192.in-addr.arpa").is_some());
         drop(lent);
         assert!(challenges.alpn("1.2.0.192.in-addr.arpa").is_none());

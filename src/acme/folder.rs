@@ -3,8 +3,8 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -18,6 +18,10 @@ use crate::{
 /// The folder of all that comes from authorities.
 #[derive(Clone, Debug)]
 pub struct Folder(PathBuf);
+
+/// How long somebody is waited for who is at the same certificate.
+const TRIES: u32 = 20;
+const TRY: Duration = Duration::from_millis(50);
 
 /// One certificate that is wanted: some names, and a kind of key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,14 +118,27 @@ impl Folder {
     /// Whoever works on this certificate holds this. `None`: somebody else does.
     pub(super) fn lock(&self, item: &Item) -> Result<Option<File>, Trouble> {
         let path = self.0.join("state").join(format!("{}.lock", item.id));
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(failed(&path))?;
+        match certs::create(&path, "") {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&path)(e)),
+            _ => {}
+        }
+        let file = OpenOptions::new().write(true).open(&path).map_err(failed(&path))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file)),
             Err(e) if e == rustix::io::Errno::WOULDBLOCK => Ok(None),
             Err(e) => Err(failed(&path)(e.into())),
         }
+    }
+
+    /// The same, and somebody who only writes something down is waited for.
+    pub(super) async fn lock_soon(&self, item: &Item) -> Result<Option<File>, Trouble> {
+        for _ in 0..TRIES {
+            if let Some(lock) = self.lock(item)? {
+                return Ok(Some(lock));
+            }
+            tokio::time::sleep(TRY).await;
+        }
+        self.lock(item)
     }
 
     /// Removes what a process that was cut off has left half-written: there may be a key in it.

@@ -1,12 +1,7 @@
 //! Sees to it that all certificates that are wanted are there, and stay good.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
+    collections::HashMap, fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration,
 };
 
 use rustls::pki_types::CertificateDer;
@@ -18,6 +13,7 @@ use tokio::{
 
 use super::{
     Answers, Entry, Folder, Item, Job, Phase, Trouble, account, order::obtain, renewal, schedule,
+    socket::Socket,
 };
 use crate::{
     certs::{self, Sources, now},
@@ -37,11 +33,15 @@ pub async fn keep(
     answers: Answers,
     arrived: mpsc::Sender<()>,
 ) {
-    let mut keeper = Keeper { answers, known: HashMap::new(), under_way: HashSet::new() };
+    let mut keeper = Keeper { answers, known: HashMap::new(), under_way: HashMap::new() };
     let mut running: JoinSet<Done> = JoinSet::new();
     let mut hurry = true;
+    let mut socket = None;
     loop {
         let wanted = settings.borrow_and_update().clone();
+        if hurry {
+            listen(&mut socket, wanted.as_deref(), &keeper.answers, &arrived);
+        }
         let pause = match &wanted {
             Some(wanted) => keeper.begin(wanted, &mut running, std::mem::take(&mut hurry)),
             None => STEP,
@@ -63,6 +63,38 @@ pub async fn keep(
     }
 }
 
+/// Listens for commands where these settings want it.
+fn listen(
+    socket: &mut Option<Socket>,
+    wanted: Option<&Acme>,
+    answers: &Answers,
+    arrived: &mpsc::Sender<()>,
+) {
+    let path = wanted.map(|wanted| Folder::of(wanted).socket());
+    if socket.as_ref().map(|socket| &socket.path) == path.as_ref() {
+        return;
+    }
+    *socket = None;
+    let (Some(wanted), Some(path), Answers::Here(challenges)) = (wanted, path, answers) else {
+        return;
+    };
+    let made = Folder::of(wanted).make();
+    match made.and_then(|()| Socket::listen(&path, challenges.clone(), arrived.clone())) {
+        Ok(listening) => *socket = Some(listening),
+        Err(trouble) => tracing::warn!("`vestibule acme` cannot use this front: {trouble}"),
+    }
+}
+
+/// Whether this certificate is missing, or to be renewed now.
+#[must_use]
+pub fn needs(settings: &Acme, item: &Item) -> bool {
+    let folder = Folder::of(settings);
+    let held = Held::read(&folder.certificate(item));
+    let entry = Entry { next: None, ..Entry::read(&folder, item) };
+    let is_out = entry.phase == Phase::Revoked;
+    is_out || due(&entry, held.as_ref(), item, &settings.directory, now()) == Due::Order
+}
+
 /// An end of something that was under way.
 struct Done {
     item: Item,
@@ -81,7 +113,8 @@ enum Outcome {
 struct Keeper {
     answers: Answers,
     known: HashMap<String, (Stamp, Option<Arc<Held>>)>,
-    under_way: HashSet<String>,
+    /// By file, with the names.
+    under_way: HashMap<String, Vec<String>>,
 }
 
 /// What is due for a certificate.
@@ -110,7 +143,12 @@ impl Keeper {
             folder.sweep();
         }
         for item in Item::all(settings) {
-            if self.under_way.contains(&item.id) {
+            if self.under_way.contains_key(&item.id) {
+                continue;
+            }
+            // Two orders at a time for one name would want two answers to one question.
+            let is_asked = |name| self.under_way.values().any(|names| names.contains(name));
+            if item.names.iter().any(is_asked) {
                 continue;
             }
             let held = self.held(&folder.certificate(&item));
@@ -125,7 +163,7 @@ impl Keeper {
                 }
                 _ if running.len() >= AT_ONCE => pause = pause.min(Duration::from_secs(1)),
                 what => {
-                    self.under_way.insert(item.id.clone());
+                    self.under_way.insert(item.id.clone(), item.names.clone());
                     let job = Job {
                         settings: settings.clone(),
                         item: item.clone(),
@@ -256,17 +294,22 @@ async fn order(job: &Job) -> Result<Outcome, Trouble> {
 async fn ask(job: &Job, held: &Held) -> Result<Outcome, Trouble> {
     let folder = Folder::of(&job.settings);
     folder.make()?;
-    let Some(_lock) = folder.lock(&job.item)? else { return Ok(Outcome::Busy) };
-    let own = schedule::renewal(held.valid, held.share());
-    let mut entry = Entry::read(&folder, &job.item);
-    if entry.names != job.item.names || entry.directory != job.settings.directory {
-        entry = Entry::default();
-    }
     let advice = async {
         let (web, directory) = account::look(&job.settings).await?;
         renewal::advice(&web, &directory, &held.leaf).await
     };
     let advice = advice.await;
+    let Some(_lock) = folder.lock(&job.item)? else { return Ok(Outcome::Busy) };
+    // Somebody may have renewed or revoked it meanwhile.
+    let is_same = Held::read(&folder.certificate(&job.item)).is_some_and(|h| h.leaf == held.leaf);
+    if !is_same || Entry::read(&folder, &job.item).phase == Phase::Revoked {
+        return Ok(Outcome::Busy);
+    }
+    let own = schedule::renewal(held.valid, held.share());
+    let mut entry = Entry::read(&folder, &job.item);
+    if entry.names != job.item.names || entry.directory != job.settings.directory {
+        entry = Entry::default();
+    }
     (entry.renew, entry.advised, entry.ask) = match &advice {
         Ok(Some(advice)) => {
             let renew = schedule::advised(advice.window, held.share());

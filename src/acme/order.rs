@@ -51,7 +51,7 @@ const POLLING: RetryPolicy = RetryPolicy::new()
 pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
     let folder = Folder::of(&job.settings);
     folder.make()?;
-    let Some(lock) = folder.lock(&job.item)? else { return Ok(None) };
+    let Some(lock) = folder.lock_soon(&job.item).await? else { return Ok(None) };
     let mut entry = Entry::read(&folder, &job.item);
     if entry.directory != job.settings.directory || entry.names != job.item.names {
         entry = Entry::default();
@@ -239,7 +239,8 @@ impl Work<'_> {
     /// The file with the key that the certificate is to have. It is there before it is asked for.
     async fn key(&self) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
-        if self.job.settings.next_key == NextKey::Same && certificate.exists() {
+        let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.fresh;
+        if may_stay && certificate.exists() {
             return Ok(certificate);
         }
         let file = self.folder.next_key(&self.job.item);

@@ -32,6 +32,8 @@ pub struct Entry {
     pub next: Option<i64>,
     /// Whether the authority has said when it wants to hear from us again.
     pub limited: bool,
+    /// Whether the key that it has must not be used again.
+    pub fresh: bool,
     /// When it is renewed.
     pub renew: Option<i64>,
     /// Whether that is how the authority wants it (RFC 9773).

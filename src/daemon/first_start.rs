@@ -35,7 +35,11 @@ pub(super) fn provide(
     if !matches!(purpose, Purpose::Look) {
         keep(&file, &names(config)?).map_err(|why| failed(&file, &*why))?;
     }
-    let text = "no certificate was found, so a self-signed one is served, which no client trusts: point `certificates` to real ones";
+    let text = if config.acme.is_some() {
+        "until the first certificate comes, a self-signed one is served, which no client trusts"
+    } else {
+        "no certificate was found, so a self-signed one is served, which no client trusts: point `certificates` to real ones"
+    };
     store.findings.push(Finding::new(Code::SelfSigned, &file, text));
     if file.exists() {
         let own = Sources { certificates: vec![file], ..sources.clone() };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc};
 
 use super::{Unfit, first_start};
 use crate::{
-    acme::Folder,
+    acme::{self, Folder},
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Clients, Tickets, Upstreams},
@@ -68,6 +68,9 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let rules = config.listeners.iter().map(|l| (l.protocol, l.client_certificates.as_ref()));
     let clients = Clients::load(rules, &config.client_certificates_by_name)
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
+    if matches!(purpose, Purpose::Look) {
+        store.say(config.acme.iter().flat_map(acme::findings));
+    }
     store.findings.extend_from_slice(clients.findings());
     let upstreams = Upstreams::load(&config.backend_tls())
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;

@@ -179,6 +179,16 @@ impl Pebble {
         }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.api.as_ref().expect("it is there").id()
+    }
+
+    /// All names lead to this address.
+    pub(crate) fn looks_at(&self, address: Ipv4Addr) {
+        self.dns("set-default-ipv4", &serde_json::json!({ "ip": address }).to_string());
+    }
+
     /// Its directory.
     pub(crate) fn directory(&self) -> String {
         format!("https://{}/dir", self.listen)
