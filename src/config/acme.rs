@@ -4,10 +4,14 @@ use std::{collections::BTreeSet, path::Path, time};
 
 use serde::Deserialize;
 
-use super::{check, section::Section};
+use super::{
+    Listener, Problem, check,
+    section::{Notebook, Section},
+};
 use crate::{
     certs::Name,
-    values::{Acme, Challenge, Duration, ExternalAccount, NextKey, OrderedKey},
+    protocol::Protocol,
+    values::{Acme, Challenge, Duration, ExternalAccount, NextKey, OrderedKey, TlsMode},
 };
 
 const KEY: &str = "acme";
@@ -98,6 +102,24 @@ pub(super) fn acme(top: &mut Section<'_>, state_dir: &Path) -> Option<Acme> {
         next_key,
         folder: state_dir.join(KEY),
     })
+}
+
+/// What is worth a word: nobody listens where the authority looks.
+pub(super) fn warning(acme: &Acme, listeners: &[Listener], notebook: &Notebook) -> Option<Problem> {
+    let (port, is_there): (u16, fn(&Listener) -> bool) = match acme.challenge {
+        Challenge::Http01 => (80, |listener| listener.protocol == Protocol::Http),
+        Challenge::TlsAlpn01 => (443, |listener| listener.tls == TlsMode::Implicit),
+        Challenge::Dns01 { .. } => return None,
+    };
+    let mut all = listeners.iter().filter(|listener| is_there(listener));
+    if all.any(|listener| listener.bind.iter().any(|address| address.port() == port)) {
+        return None;
+    }
+    let text = format!(
+        "for {} the authority looks at port {port}, and no listener here is bound to it: see that the port leads to one of them",
+        acme.challenge.name()
+    );
+    Some(notebook.problem(&format!("{KEY}.challenge"), text))
 }
 
 fn check_address(section: &Section<'_>, key: &str, address: &str) {
@@ -226,6 +248,9 @@ fn domains(section: &mut Section<'_>, challenge: Option<&Challenge>) -> Vec<Vec<
                 }
                 Ok(name) => names.push(name),
             }
+        }
+        if names.is_empty() && value.as_sequence().is_some_and(Vec::is_empty) {
+            section.note_at(&path, "it is empty: a certificate has at least one name");
         }
         if names.len() > MOST {
             section.note_at(

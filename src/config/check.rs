@@ -35,6 +35,9 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let backends = backends::backends(&mut top);
     let (listeners, routed) =
         listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
+    if let Some(acme) = &acme {
+        warnings.extend(acme::warning(acme, &listeners, &notebook));
+    }
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);
