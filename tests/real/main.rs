@@ -54,6 +54,7 @@ mod smtp_backends_keep_their_words;
 mod smtp_in_clear_goes_on;
 mod smtp_octets_are_not_touched;
 mod smtp_offers_are_the_backends_own;
+mod smtp_says_good_bye_when_it_goes;
 mod smtp_tls_begins_by_the_book;
 mod the_backend_is_reached_in_tls;
 mod the_backend_sees_the_client;
