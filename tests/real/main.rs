@@ -56,6 +56,7 @@ mod smtp_octets_are_not_touched;
 mod smtp_offers_are_the_backends_own;
 mod smtp_says_good_bye_when_it_goes;
 mod smtp_tls_begins_by_the_book;
+mod ten_lines_get_certificates_for_every_port;
 mod the_backend_is_reached_in_tls;
 mod the_backend_sees_the_client;
 mod the_certificate_fits_the_client;
