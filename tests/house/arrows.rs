@@ -9,7 +9,7 @@ use super::{files, top};
 const FLOORS: [&[&str]; 9] = [
     &["cli"],
     &["daemon", "demo", "outside"],
-    &["observe"],
+    &["acme", "observe"],
     &["session"],
     &["http"],
     &["backend"],
@@ -28,7 +28,8 @@ const MORE: [(&str, &str); 4] = [
 ];
 
 /// The configuration is for those who start things; everybody else gets values.
-const FEWER: [(&str, &str); 6] = [
+const FEWER: [(&str, &str); 7] = [
+    ("acme", "config"),
     ("session", "config"),
     ("http", "config"),
     ("observe", "config"),
@@ -52,7 +53,9 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 14] = [
+const ONE_PLACE: [(&str, &str); 16] = [
+    ("instant_acme::", "src/acme/"),
+    ("base64::", "src/acme/jose.rs"),
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
     (" ::pem::", "src/certs/pem.rs"),
     ("rustls_pemfile::", "src/certs/pem.rs"),
