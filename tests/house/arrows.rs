@@ -53,7 +53,7 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 16] = [
+const ONE_PLACE: [(&str, &str); 18] = [
     ("instant_acme::", "src/acme/"),
     ("base64::", "src/acme/jose.rs"),
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
