@@ -3,6 +3,7 @@
 //! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
 //! found out by those who do it.
 
+mod acme;
 mod address;
 mod backend_tls;
 mod backends;
@@ -18,6 +19,7 @@ mod preset;
 mod routes;
 mod section;
 mod together;
+mod web;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +35,10 @@ pub use preset::{Preset, Row};
 use crate::{
     certs::{Policy, Wish},
     protocol::Protocol,
-    values::{BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
+    values::{
+        Acme, BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName,
+        WebRules,
+    },
 };
 
 /// A configuration that makes sense.
@@ -45,6 +50,8 @@ pub struct Config {
     pub aliases: Vec<String>,
     /// Where we keep what we would rather not find out again.
     pub state_dir: PathBuf,
+    /// Certificates that come by themselves.
+    pub acme: Option<Acme>,
     /// Files and folders with certificates and keys.
     pub certificates: Vec<PathBuf>,
     /// Files and folders with what completes chains.
@@ -97,6 +104,8 @@ pub struct Listener {
     pub backend: Destination,
     /// Where sessions go whose clients ask for a name in their handshake.
     pub routes: Routes,
+    /// What it does besides passing requests on, if it is one for the web.
+    pub web: WebRules,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

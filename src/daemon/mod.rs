@@ -3,6 +3,7 @@
 mod admission;
 mod backends;
 mod background;
+mod certificates;
 mod changes;
 mod examine;
 mod first_start;
@@ -14,6 +15,7 @@ mod run;
 mod service;
 mod snapshot;
 mod sockets;
+mod web;
 
 use std::fmt;
 

@@ -22,14 +22,17 @@ use super::{
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
+    run::Why,
     snapshot::report,
     sockets::{Named, bind, named},
+    web::Webs,
 };
 use crate::{
-    certs::{Issuance, Severity, Store},
+    certs::{Challenges, Issuance, Severity, Store},
     config::Config,
-    session::{House, Policy, Stop},
+    session::{House, Policy},
     tls::{Tickets, Upstreams},
+    values::{Acme, Stop},
 };
 
 /// A running front.
@@ -62,8 +65,9 @@ impl Service {
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
         let (stop, stopped) = watch::channel(Stop::No);
         let house = House {
-            tls: ArcSwap::from_pointee(first.server(&tickets)?),
+            tls: Arc::new(ArcSwap::from_pointee(first.server(&tickets)?)),
             challenges: Arc::default(),
+            shelf: Arc::default(),
             stop: stopped,
         };
         let capacity = Capacity::new(first.config.limits.connections);
@@ -101,7 +105,10 @@ impl Service {
     /// Gives every socket of the configuration its manner; new ones wait to be opened.
     fn furnish(&mut self, mut fresh: BTreeMap<Named, Bound>) {
         let config = &self.config;
+        let webs = Webs::of(config);
         for (named, listener) in named(config) {
+            let backend = self.backends.pool(listener.protocol, &listener.backend);
+            let routes = self.backends.routes(listener);
             let policy = Policy {
                 protocol: listener.protocol,
                 tls: listener.tls,
@@ -110,8 +117,9 @@ impl Service {
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 proxy_from: listener.proxy_from.clone(),
-                backend: self.backends.pool(listener.protocol, &listener.backend),
-                routes: self.backends.routes(listener),
+                web: webs.web(listener, &backend, &routes),
+                backend,
+                routes,
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,
@@ -152,18 +160,40 @@ impl Service {
         }
     }
 
+    /// Where answers to certificate authorities are put.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        self.door.house.challenges.clone()
+    }
+
+    /// Which certificates are to come by themselves.
+    pub(super) fn acme(&self) -> Option<&Acme> {
+        self.config.acme.as_ref()
+    }
+
     /// Loads beside the running service, and gets to know new backends.
     pub(super) fn begin_reload(
         &self,
+        why: Why,
     ) -> impl Future<Output = Result<Loaded, Unfit>> + Send + use<> {
-        if let Ok(now) = NotifyState::monotonic_usec_now() {
+        if why == Why::Signal
+            && let Ok(now) = NotifyState::monotonic_usec_now()
+        {
             notify(&[NotifyState::Reloading, now]);
         }
         let (file, config) = (self.file.clone(), self.config.clone());
         let (store, backends) = (self.store.clone(), self.backends.clone());
         async move {
-            let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
-            backends.look_again();
+            let load = move || {
+                let purpose = match why {
+                    Why::Signal => Purpose::Reload(&config, &store),
+                    Why::Renewal => Purpose::Renewal(&config, &store),
+                };
+                load(&file, purpose)
+            };
+            let loaded = quietly(load).await??;
+            if why == Why::Signal {
+                backends.look_again();
+            }
             backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }
