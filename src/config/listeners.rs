@@ -128,7 +128,12 @@ fn listener(
     let routes = protocol.zip(tls).map(|(p, tls)| backends.routes(&written, p, tls));
     let backend = backend.zip(protocol).map(|(b, p)| b.destination(p));
     if backend.iter().flat_map(|b| &b.members).any(|m| m.site.port() == Some(0)) {
-        section.note("backend", "raw has no port of its own: write it behind the backend's address, or into its `ports`");
+        let text = if protocol == Some(Protocol::Raw) {
+            "raw has no port of its own: write it behind the backend's address, or into its `ports`"
+        } else {
+            "nobody listens on port 0, which its backend has: write the one that is meant, or none"
+        };
+        section.note("backend", text);
     }
     section.finish();
     Some((
