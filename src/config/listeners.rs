@@ -79,6 +79,7 @@ fn listener(
     let client_certificates = client_certificates::rule_in(&mut section);
     let bare_newline = section.take("bare_newline").unwrap_or_default();
     let proxy_from = section.list("proxy_from");
+    let is_named = section.value("backend").is_some();
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
@@ -86,7 +87,7 @@ fn listener(
             None
         }),
         None => {
-            if backends.default.is_none() && !backends.is_default_noted {
+            if backends.default.is_none() && !backends.is_default_noted && !is_named {
                 section.note(
                     "backend",
                     "it is missing: with several `backends`, each listener names its own",
