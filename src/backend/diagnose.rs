@@ -120,7 +120,7 @@ impl Seen {
 pub(super) fn is_proxied(identity: Identity) -> bool {
     match identity {
         Identity::ProxyV1 | Identity::ProxyV2 => true,
-        Identity::ImapId | Identity::None | Identity::Xclient => false,
+        Identity::Forwarded | Identity::ImapId | Identity::None | Identity::Xclient => false,
     }
 }
 
@@ -129,7 +129,7 @@ pub(super) fn protest(identity: Identity) -> fn(&[u8]) -> bool {
     match identity {
         Identity::ProxyV1 => is_protest_v1,
         Identity::ProxyV2 => is_protest,
-        Identity::ImapId | Identity::None | Identity::Xclient => |_| false,
+        Identity::Forwarded | Identity::ImapId | Identity::None | Identity::Xclient => |_| false,
     }
 }
 

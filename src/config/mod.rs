@@ -18,6 +18,7 @@ mod preset;
 mod routes;
 mod section;
 mod together;
+mod web;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +34,9 @@ pub use preset::{Preset, Row};
 use crate::{
     certs::{Policy, Wish},
     protocol::Protocol,
-    values::{BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
+    values::{
+        BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName, WebRules,
+    },
 };
 
 /// A configuration that makes sense.
@@ -97,6 +100,8 @@ pub struct Listener {
     pub backend: Destination,
     /// Where sessions go whose clients ask for a name in their handshake.
     pub routes: Routes,
+    /// What it does besides passing requests on, if it is one for the web.
+    pub web: WebRules,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

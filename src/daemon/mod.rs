@@ -14,6 +14,7 @@ mod run;
 mod service;
 mod snapshot;
 mod sockets;
+mod web;
 
 use std::fmt;
 

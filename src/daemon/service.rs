@@ -24,12 +24,14 @@ use super::{
     load, resources,
     snapshot::report,
     sockets::{Named, bind, named},
+    web::Webs,
 };
 use crate::{
     certs::{Issuance, Severity, Store},
     config::Config,
-    session::{House, Policy, Stop},
+    session::{House, Policy},
     tls::{Tickets, Upstreams},
+    values::Stop,
 };
 
 /// A running front.
@@ -56,14 +58,15 @@ impl Service {
         first: Loaded,
         backends: Arc<Backends>,
     ) -> Result<Self, Unfit> {
-        first.report(&file);
+        first.report(&file, &[]);
         resources::raise_open_files(first.config.limits.connections);
         let tickets =
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
         let (stop, stopped) = watch::channel(Stop::No);
         let house = House {
-            tls: ArcSwap::from_pointee(first.server(&tickets)?),
+            tls: Arc::new(ArcSwap::from_pointee(first.server(&tickets)?)),
             challenges: Arc::default(),
+            shelf: Arc::default(),
             stop: stopped,
         };
         let capacity = Capacity::new(first.config.limits.connections);
@@ -101,7 +104,10 @@ impl Service {
     /// Gives every socket of the configuration its manner; new ones wait to be opened.
     fn furnish(&mut self, mut fresh: BTreeMap<Named, Bound>) {
         let config = &self.config;
+        let webs = Webs::of(config);
         for (named, listener) in named(config) {
+            let backend = self.backends.pool(listener.protocol, &listener.backend);
+            let routes = self.backends.routes(listener);
             let policy = Policy {
                 protocol: listener.protocol,
                 tls: listener.tls,
@@ -110,8 +116,9 @@ impl Service {
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 proxy_from: listener.proxy_from.clone(),
-                backend: self.backends.pool(listener.protocol, &listener.backend),
-                routes: self.backends.routes(listener),
+                web: webs.web(listener, &backend, &routes),
+                backend,
+                routes,
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,
@@ -187,7 +194,7 @@ impl Service {
         let fresh = bind(&loaded.config, &self.listening)?;
         let server = loaded.server(&self.tickets)?;
         // Nothing fails from here on.
-        loaded.report(&self.file);
+        loaded.report(&self.file, &self.store.findings);
         resources::raise_open_files(loaded.config.limits.connections);
         let changes = Changes::between(&self.store, &loaded.store);
         self.door.house.tls.store(Arc::new(server));

@@ -46,6 +46,13 @@ pub(super) struct Open {
     pub(super) to_client: Vec<u8>,
 }
 
+impl Open {
+    /// A backend with which nothing has to be begun any more.
+    pub(super) fn plain(visit: Visit, link: Link, from_backend: Inbox) -> Self {
+        Self { visit, link, filter: None, from_backend, to_client: Vec::new() }
+    }
+}
+
 /// How long one backend is waited for.
 struct Patience {
     /// Until it accepts the connection.

@@ -6,11 +6,12 @@ use super::{files, top};
 
 /// The rooms from the top of the house to its floor, with the rooms that each may use. What a room
 /// may use, so may the rooms above it; rooms on one line do not know each other.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["cli"],
     &["daemon", "demo", "outside"],
     &["observe"],
     &["session"],
+    &["http"],
     &["backend"],
     &["wire"],
     &["config", "identity", "protocol", "tls"],
@@ -27,8 +28,9 @@ const MORE: [(&str, &str); 4] = [
 ];
 
 /// The configuration is for those who start things; everybody else gets values.
-const FEWER: [(&str, &str); 5] = [
+const FEWER: [(&str, &str); 6] = [
     ("session", "config"),
+    ("http", "config"),
     ("observe", "config"),
     ("outside", "config"),
     ("backend", "config"),
@@ -65,6 +67,8 @@ const ONE_PLACE: [(&str, &str); 14] = [
     ("tokio_rustls::{", "src/session/handshake.rs"),
     ("dns_lookup::", "src/session/name.rs"),
     ("sd_notify::", "src/daemon/"),
+    ("hyper::", "src/http/"),
+    ("hyper_util::", "src/http/"),
 ];
 
 fn floor(room: &str) -> usize {

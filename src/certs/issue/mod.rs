@@ -15,7 +15,7 @@ pub use authority::{Issued, authority_and_leaf};
 pub use key::NewKey;
 pub use refresh::refresh;
 pub use request::{KeySource, Requested, Subject, request};
-pub use self_signed::{self_signed, valid_days};
+pub use self_signed::self_signed;
 
 use super::{Finding, Name};
 
