@@ -183,7 +183,8 @@ impl Store {
         &self.policy
     }
 
-    pub(super) fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds to what is wrong, as far as it is worth a word.
+    pub fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
         self.findings.extend(findings.into_iter().filter_map(|f| self.policy.judge(f)));
     }
 

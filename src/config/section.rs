@@ -88,6 +88,11 @@ impl<'a> Section<'a> {
         self.notebook.note(&self.path(key), text);
     }
 
+    /// Notes that something at this path is wrong.
+    pub(super) fn note_at(&self, path: &str, text: impl Into<String>) {
+        self.notebook.note(path, text);
+    }
+
     /// The value of a key; `None` if it is not there, or null.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         if !self.known.contains(&key) {

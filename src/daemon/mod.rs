@@ -3,6 +3,7 @@
 mod admission;
 mod backends;
 mod background;
+mod certificates;
 mod changes;
 mod examine;
 mod first_start;

@@ -22,16 +22,17 @@ use super::{
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
+    run::Why,
     snapshot::report,
     sockets::{Named, bind, named},
     web::Webs,
 };
 use crate::{
-    certs::{Issuance, Severity, Store},
+    certs::{Challenges, Issuance, Severity, Store},
     config::Config,
     session::{House, Policy},
     tls::{Tickets, Upstreams},
-    values::Stop,
+    values::{Acme, Stop},
 };
 
 /// A running front.
@@ -159,18 +160,40 @@ impl Service {
         }
     }
 
+    /// Where answers to certificate authorities are put.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        self.door.house.challenges.clone()
+    }
+
+    /// Which certificates are to come by themselves.
+    pub(super) fn acme(&self) -> Option<&Acme> {
+        self.config.acme.as_ref()
+    }
+
     /// Loads beside the running service, and gets to know new backends.
     pub(super) fn begin_reload(
         &self,
+        why: Why,
     ) -> impl Future<Output = Result<Loaded, Unfit>> + Send + use<> {
-        if let Ok(now) = NotifyState::monotonic_usec_now() {
+        if why == Why::Signal
+            && let Ok(now) = NotifyState::monotonic_usec_now()
+        {
             notify(&[NotifyState::Reloading, now]);
         }
         let (file, config) = (self.file.clone(), self.config.clone());
         let (store, backends) = (self.store.clone(), self.backends.clone());
         async move {
-            let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
-            backends.look_again();
+            let load = move || {
+                let purpose = match why {
+                    Why::Signal => Purpose::Reload(&config, &store),
+                    Why::Renewal => Purpose::Renewal(&config, &store),
+                };
+                load(&file, purpose)
+            };
+            let loaded = quietly(load).await??;
+            if why == Why::Signal {
+                backends.look_again();
+            }
             backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }

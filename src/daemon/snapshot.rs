@@ -9,6 +9,7 @@ use std::{
 
 use super::{Unfit, first_start};
 use crate::{
+    acme::{self, Folder},
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Clients, Tickets, Upstreams},
@@ -38,19 +39,26 @@ pub enum Purpose<'a> {
     Start,
     /// To be served in place of this: what goes on being served where a file cannot be used.
     Reload(&'a Config, &'a Store),
+    /// The same, because a certificate has come: the configuration is the one that is served, whatever
+    /// somebody is writing to its file.
+    Renewal(&'a Config, &'a Store),
 }
 
 /// Reads configuration and certificates. Blocks.
 pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
-    let config = Config::read(file).map_err(|problems| lines(&problems))?;
+    let config = match purpose {
+        Purpose::Renewal(config, _) => config.clone(),
+        _ => Config::read(file).map_err(|problems| lines(&problems))?,
+    };
+    let own = config.acme.iter().flat_map(Folder::certificates);
     let sources = Sources {
-        certificates: config.certificates.clone(),
+        certificates: config.certificates.iter().cloned().chain(own).collect(),
         intermediates: config.intermediates.clone(),
         policy: config.lint.clone(),
         dane: config.dane.read().map_err(Unfit)?,
     };
     let previous = match purpose {
-        Purpose::Reload(_, store) => Some(store),
+        Purpose::Reload(_, store) | Purpose::Renewal(_, store) => Some(store),
         Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
@@ -65,6 +73,9 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let rules = config.listeners.iter().map(|l| (l.protocol, l.client_certificates.as_ref()));
     let clients = Clients::load(rules, &config.client_certificates_by_name)
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
+    if matches!(purpose, Purpose::Look) {
+        store.say(config.acme.iter().flat_map(acme::findings));
+    }
     store.findings.extend_from_slice(clients.findings());
     let upstreams = Upstreams::load(&config.backend_tls())
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;

@@ -5,6 +5,7 @@
     reason = "tests may panic, and explain themselves"
 )]
 
+mod authority;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
@@ -48,6 +49,7 @@ mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
 mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
+mod the_authority_says_when;
 mod the_backend_is_told_in_one_line;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;

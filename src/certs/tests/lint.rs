@@ -143,7 +143,9 @@ fn fixture(code: Code) -> Fixture {
             let previous = Some(fixture.load(&Policy::default()).0);
             Fixture { previous, ..fixture.sh("rm m.pem") }
         }
-        Code::TlsaMismatch => unreachable!("it is not about files"),
+        Code::TlsaMismatch | Code::OrderFailed | Code::OrderPending => {
+            unreachable!("it is not about files")
+        }
     }
 }
 
@@ -212,7 +214,7 @@ fn each_code_has_its_severity_and_the_policy_changes_it() {
             assert_eq!(under(Some(Action::Ignore)), (None, code != Code::NothingThere), "{name}");
         }
     }
-    assert_eq!(Code::all().count(), defaults.len() + 1, "TLSA records are not about files");
+    assert_eq!(Code::all().count(), defaults.len() + 3, "DNS and orders are not about files");
 }
 
 /// Whether it is said that a certificate with this life expires soon.
