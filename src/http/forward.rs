@@ -53,6 +53,7 @@ pub(super) async fn forward(
     let waits = fields::expects_consent(&parts.headers) && came_by == Version::HTTP_11 && !is_empty;
     let takes_trailers = fields::take_hop_by_hop(&mut parts.headers);
     fields::take_fronts_words(&mut parts.headers, told.is_trusted);
+    fields::gather_cookies(&mut parts.headers);
     told.via(came_by, &mut parts.headers);
     parts.version = Version::HTTP_11;
     if takes_trailers {

@@ -84,6 +84,11 @@ impl Recorder {
         Self { address, seen, connections }
     }
 
+    /// The same, with another address before it.
+    pub(crate) fn behind(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
+    }
+
     /// The next thing that it has seen, and on which of its connections. The front's own looks, which
     /// say nothing, do not count.
     pub(crate) fn next(&self) -> (usize, Seen) {
