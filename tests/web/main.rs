@@ -17,6 +17,8 @@ mod recorder;
 mod servers;
 mod stage;
 
+mod a_broken_answer_is_never_taken_for_whole;
+mod a_client_in_trouble_costs_only_itself;
 mod floods_cost_nobody_else;
 mod http2_comes_down_as_one_request;
 mod one_request_is_one_request_behind;
