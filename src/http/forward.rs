@@ -152,7 +152,7 @@ impl Courier<'_> {
             match self.with(visit, patience, request).await {
                 Tried::Answered(answered) => {
                     let (response, leg) = *answered;
-                    return self.answer(response, leg, key, open);
+                    return self.answer(response, leg, &key, open);
                 }
                 Tried::Lost(why) => return Err(why),
                 Tried::Unsent(unsent, why) => {
@@ -279,7 +279,7 @@ impl Courier<'_> {
         &self,
         response: Response<Incoming>,
         leg: Leg,
-        key: Key,
+        key: &Key,
         open: Open,
     ) -> Result<Response<Answer>, Refusal> {
         let (mut parts, body) = response.into_parts();
@@ -290,7 +290,7 @@ impl Courier<'_> {
         parts.version = Version::HTTP_11;
         // hyper's own, of which nobody else knows anything.
         parts.extensions.clear();
-        let way = Way { leg, key: key.clone(), home: self.shelf(&key).clone() };
+        let way = Way { leg, key: key.clone(), home: self.shelf(key).clone() };
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
         let body = match way {

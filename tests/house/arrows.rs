@@ -52,7 +52,7 @@ const IMPURE: [&str; 9] = [
 ];
 
 /// Crates that one file alone uses, so that they can be swapped.
-const ONE_PLACE: [(&str, &str); 14] = [
+const ONE_PLACE: [(&str, &str); 16] = [
     ("aws_lc_rs::digest", "src/certs/digest.rs"),
     (" ::pem::", "src/certs/pem.rs"),
     ("rustls_pemfile::", "src/certs/pem.rs"),
