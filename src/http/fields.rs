@@ -2,7 +2,7 @@
 
 use hyper::{
     HeaderMap,
-    header::{CONNECTION, EXPECT, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// RFC 9110 §7.6.1, and what older clients and servers send.
@@ -52,6 +52,17 @@ pub(super) fn take_hop_by_hop(headers: &mut HeaderMap) -> bool {
         headers.remove(name);
     }
     takes_trailers
+}
+
+/// RFC 9113 §8.2.3: crumbs of a cookie are one cookie again where HTTP/1.1 is spoken.
+pub(super) fn gather_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
 }
 
 /// The protocols that a message offers to switch to (RFC 9110 §7.8), where it does so by the book.

@@ -22,7 +22,7 @@ use crate::{
     identity::{Facts, SessionId},
     protocol::{Greeted, Greeter, Offer, Refusal, Refused, Side},
     values::{Stop, Timeouts, TlsMode},
-    wire::{Broken, Client, Inbox, converse, take_leave},
+    wire::{Broken, Client, Inbox, converse, take_leave, take_leave_of_a_sender},
 };
 
 /// How much later than all that it consists of a session's opening is given up.
@@ -357,7 +357,7 @@ impl<F: FnOnce()> Session<'_, F> {
             }
         };
         if let Some(mut client) = client {
-            take_leave(&mut client, b"", closing).await;
+            take_leave_of_a_sender(&mut client, closing).await;
         }
         end
     }
