@@ -141,7 +141,7 @@ async fn register(
                 tracing::info!(account = place, "an account with the certificate authority");
                 return Ok(place);
             }
-            Err(trouble) if trouble.text.ends_with("(badNonce)") => {
+            Err(trouble) if trouble.is_nonce() => {
                 nonce = match text(&headers, NONCE) {
                     Some(nonce) => nonce,
                     None => fresh_nonce(web, directory).await?,

@@ -2,6 +2,7 @@
 //! client.
 
 use std::{
+    io,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -18,13 +19,19 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 
 use super::Trouble;
 use crate::{certs, tls, wire::Link};
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long one of a host's addresses may take.
+const ONE: Duration = Duration::from_secs(6);
 
 /// How long a request may take, with its answer.
 const WHOLE: Duration = Duration::from_secs(90);
@@ -142,7 +149,7 @@ impl Web {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|e| Trouble::ours(format!("{host}: {e}")))?;
-        let tcp = TcpStream::connect((host, uri.port_u16().unwrap_or(443)))
+        let tcp = reach(host, uri.port_u16().unwrap_or(443))
             .await
             .map_err(|e| Trouble::passing(format!("it cannot be reached: {e}")))?;
         Link::Tcp(tcp)
@@ -152,7 +159,20 @@ impl Web {
     }
 }
 
-fn advice(error: &std::io::Error) -> &'static str {
+/// Connects to the first of a host's addresses that answers.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(ONE, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(e)) => failed = e,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn advice(error: &io::Error) -> &'static str {
     let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
     let is_unknown =
         error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) == Some(&unknown);

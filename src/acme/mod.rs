@@ -7,7 +7,9 @@
 mod account;
 mod answers;
 mod directory;
+mod due;
 mod folder;
+mod held;
 mod hook;
 mod http;
 mod jose;

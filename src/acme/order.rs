@@ -39,6 +39,12 @@ pub struct Job {
 /// The longest that an order may take, besides its hook.
 const WHOLE: Duration = Duration::from_secs(15 * 60);
 
+/// How often an order is gone on with that has failed for its nonces alone.
+pub(super) const STUBBORN: u32 = 3;
+
+/// The longest address of an order that is written down.
+const LONGEST_ADDRESS: usize = 2048;
+
 /// How an authority is asked how far it is.
 const POLLING: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(300))
@@ -67,7 +73,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
         _ => WHOLE,
     };
     let mut work = Work { job, folder: &folder, entry: &mut entry };
-    let outcome = timeout(patience, work.go()).await;
+    let outcome = timeout(patience, work.stubbornly()).await;
     let outcome =
         outcome.unwrap_or_else(|_| Err(Trouble::passing("the order does not come to an end")));
     match &outcome {
@@ -93,6 +99,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Goes on where the authority has taken none of several nonces in a row, which some do on purpose.
+    async fn stubbornly(&mut self) -> Result<PathBuf, Trouble> {
+        for _ in 0..STUBBORN {
+            match self.go().await {
+                Err(trouble) if trouble.is_nonce() => {}
+                outcome => return outcome,
+            }
+        }
+        self.go().await
+    }
+
     async fn go(&mut self) -> Result<PathBuf, Trouble> {
         let settings = &self.job.settings;
         let mut opened = account::open(settings, self.folder).await?;
@@ -105,7 +122,7 @@ impl Work<'_> {
             order => order,
         }
         .map_err(|e| told(e, &opened))?;
-        self.entry.order = Some(order.url().to_owned());
+        self.entry.order = Some(order.url().to_owned()).filter(|url| url.len() <= LONGEST_ADDRESS);
         self.entry.write(self.folder, &self.job.item)?;
         let key = self.key().await?;
 
@@ -156,7 +173,7 @@ impl Work<'_> {
     /// The certificate whose place the ordered one takes: RFC 9773 §5.
     fn replaced(&self, opened: &Opened) -> Option<CertificateIdentifier<'static>> {
         opened.directory.renewal_info.as_ref()?;
-        let held = super::keep::Held::read(&self.folder.certificate(&self.job.item))?;
+        let held = super::held::Held::read(&self.folder.certificate(&self.job.item))?;
         let name = renewal::name(&held.leaf).ok()?;
         let (authority, serial) = name.split_once('.')?;
         Some(CertificateIdentifier {
