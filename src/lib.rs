@@ -24,6 +24,7 @@
 //! - [`observe`]: the log, and what is said once for many sessions
 //! - [`outside`]: what a client sees of any server, for `vestibule probe`
 //! - [`session`]: one client's way through the house; [`session::serve()`] reads top to bottom
+//! - [`http`]: ports 80 and 443: requests and answers, instead of bytes
 //! - [`backend`]: the mail servers behind us: dial, probe, what was learned
 //! - [`wire`]: where the protocols' machines meet tokio: streams, inboxes, the dialogue's driver
 //! - [`tls`]: what TLS is offered and wanted: configurations, resolver, tickets, clients' certificates,
@@ -45,6 +46,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod error;
+pub mod http;
 pub mod identity;
 pub mod observe;
 pub mod outside;

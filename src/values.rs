@@ -5,6 +5,7 @@ mod network;
 mod place;
 mod quantity;
 mod upstream;
+mod web;
 
 use std::{fmt, time};
 
@@ -20,6 +21,7 @@ pub use network::Network;
 pub use place::{Balance, MOST_MEMBERS, Site, Target};
 pub use quantity::{Duration, Size};
 pub use upstream::{BackendTls, BackendTlsMode, BackendTrust, Fingerprint};
+pub use web::{MtaSts, MtaStsMode, WebRules};
 
 /// Reads a value that is written as text, and says what was wanted where it is not.
 macro_rules! written_as_text {
@@ -134,6 +136,17 @@ impl fmt::Display for ClientMode {
     }
 }
 
+/// How much of a hurry we are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// None at all.
+    No,
+    /// No new sessions; those that are there may end by themselves.
+    Drain,
+    /// Every session says good-bye.
+    Now,
+}
+
 /// How long each phase of a session may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -150,6 +163,12 @@ pub struct Timeouts {
     pub pre_login: time::Duration,
     /// Between two SMTP commands: RFC 5321 §4.5.3.2.7.
     pub smtp_command: time::Duration,
+    /// Between two requests of a web client, the head of the next one included.
+    pub http_idle: time::Duration,
+    /// Without an octet of a request's or an answer's body that a web client sends or takes.
+    pub http_body: time::Duration,
+    /// Without an octet of a backend's answer to a web client. ActiveSync waits for up to an hour.
+    pub http_response: time::Duration,
     /// Without an octet either way. RFC 9051 §5.4 wants at least 30 minutes.
     pub idle: time::Duration,
     /// From the backend's end to ours.
@@ -170,6 +189,9 @@ impl Default for Timeouts {
             greeting: seconds(60),
             pre_login: seconds(180),
             smtp_command: seconds(300),
+            http_idle: seconds(60),
+            http_body: seconds(60),
+            http_response: seconds(65 * 60),
             idle: seconds(31 * 60),
             closing: seconds(5),
             drain: seconds(30),

@@ -3,7 +3,6 @@
 
 use std::{fs, path::Path};
 
-use hyper::{HeaderMap, Request, body::Bytes, header::CONTENT_TYPE};
 use instant_acme::Account;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use super::{
     Folder, Trouble,
     directory::{Directory, understood},
     folder::{failed, put, remove},
-    http::Web,
+    http::{Bytes, CONTENT_TYPE, HeaderMap, Request, Web},
     jose::Signer,
 };
 use crate::{

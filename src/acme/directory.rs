@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use http_body_util::BodyExt;
-use hyper::{Response, body::Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     Trouble,
-    http::{Web, wait},
+    http::{Answer, Web, wait},
 };
 use crate::values::Acme;
 
@@ -67,9 +66,7 @@ impl Directory {
 }
 
 /// What an answer says, or why it says nothing.
-pub(super) async fn understood<T: DeserializeOwned>(
-    answer: Response<http_body_util::Full<Bytes>>,
-) -> Result<T, Trouble> {
+pub(super) async fn understood<T: DeserializeOwned>(answer: Answer) -> Result<T, Trouble> {
     let (status, after) = (answer.status(), wait(answer.headers(), SystemTime::now()));
     let Ok(body) = answer.into_body().collect().await;
     let body = body.to_bytes();

@@ -10,11 +10,16 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full, Limited};
+pub(super) use hyper::{
+    Request, Response,
+    body::Bytes,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use hyper::{
-    Request, Response, Uri,
-    body::{Body, Bytes},
+    Uri,
+    body::Body,
     client::conn::http1,
-    header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
@@ -44,6 +49,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What we are called: RFC 8555 §6.1 wants a name.
 const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+
+/// A whole answer.
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// A way to an authority.
 #[derive(Clone)]
@@ -79,15 +87,12 @@ impl Web {
     }
 
     /// A plain GET.
-    pub(super) async fn get(&self, address: &str) -> Result<Response<Full<Bytes>>, Trouble> {
+    pub(super) async fn get(&self, address: &str) -> Result<Answer, Trouble> {
         let request = Request::get(address).body(Full::<Bytes>::default());
         self.send(request.map_err(|e| Trouble::ours(format!("{address}: {e}")))?).await
     }
 
-    pub(super) async fn send<B>(
-        &self,
-        request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Trouble>
+    pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Answer, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -105,7 +110,7 @@ impl Web {
         Ok(answer)
     }
 
-    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Response<Full<Bytes>>, Trouble>
+    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -120,7 +120,7 @@ impl Seen {
 pub(super) fn is_proxied(identity: Identity) -> bool {
     match identity {
         Identity::ProxyV1 | Identity::ProxyV2 => true,
-        Identity::ImapId | Identity::None | Identity::Xclient => false,
+        Identity::Forwarded | Identity::ImapId | Identity::None | Identity::Xclient => false,
     }
 }
 

@@ -11,6 +11,7 @@ mod names;
 mod pool;
 mod probe;
 mod relaying;
+mod routes;
 mod secure;
 mod visit;
 
@@ -44,6 +45,7 @@ pub use names::{keep_resolving, look_up};
 pub use pool::{Member, Pool, Search};
 pub use probe::keep_probing;
 pub use relaying::{Attempt, STRANGERS, try_to_relay};
+pub use routes::Routes;
 pub use secure::{Insecure, Secured, secure};
 pub use visit::Visit;
 

@@ -94,7 +94,9 @@ impl Backends {
 
     /// The routes for this protocol.
     pub(super) fn routes(&self, written: &Written, protocol: Protocol, tls: TlsMode) -> Routes {
-        if tls == TlsMode::None || written.names.is_empty() {
+        // Web clients name a host in each request, with TLS or without.
+        let is_unnamed = tls == TlsMode::None && protocol != Protocol::Http;
+        if is_unnamed || written.names.is_empty() {
             return Routes::default();
         }
         let used: BTreeSet<usize> = written.names.values().copied().collect();

@@ -45,7 +45,8 @@ impl Identities {
     /// client's address relays for everybody, so mail is told.
     pub(super) fn of(&self, protocol: Protocol, preset: Option<Preset>) -> Identity {
         let default = match protocol {
-            Protocol::Http | Protocol::Raw => Identity::None,
+            Protocol::Http => Identity::Forwarded,
+            Protocol::Raw => Identity::None,
             _ => Identity::ProxyV2,
         };
         // Who takes mail from users takes it in the same words as from servers.
@@ -76,12 +77,15 @@ fn misfit(identity: Identity, protocol: Protocol) -> Option<String> {
     let name = protocol.name();
     let instead = match protocol {
         Protocol::Imap => "imap-id",
-        Protocol::Http | Protocol::Raw => "none",
+        Protocol::Http => "forwarded",
+        Protocol::Raw => "none",
         _ => "xclient",
     };
     let fits = match identity {
         Identity::None | Identity::ProxyV1 | Identity::ProxyV2 => true,
-        Identity::ImapId | Identity::Xclient => identity.to_string() == instead,
+        Identity::Forwarded | Identity::ImapId | Identity::Xclient => {
+            identity.to_string() == instead
+        }
     };
     (!fits).then(|| {
         format!("{name} has no {identity}: write `identity: {{ {name}: {instead} }}`, with the other protocols beside it, or proxy-v2, which goes with all")

@@ -8,12 +8,12 @@ use super::{
     client_certificates,
     routes::{self, Written},
     section::{Notebook, Section, unknown},
-    together,
+    together, web,
 };
 use crate::{
     certs::Wish,
     protocol::Protocol,
-    values::{BareNewline, ClientRule, Network, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, TlsMode, UnknownName, WebRules},
 };
 
 /// What counts for all listeners that do not say something else.
@@ -120,8 +120,10 @@ fn listener(
         let (product, name) = (preset.row().product, protocol.name());
         section.note("backend", format!("its preset is {preset}, and {product} speaks no {name}: name the backend that does, or leave `preset` out"));
     }
+    let is_http = protocol == Some(Protocol::Http);
+    let web = web::rules(&mut section, is_http, tls == Some(TlsMode::None));
     let mut written = routes::routes(&mut section, &backends.names(), around);
-    if tls == Some(TlsMode::None) && !written.wishes.is_empty() {
+    if tls == Some(TlsMode::None) && !is_http && !written.wishes.is_empty() {
         section.note(routes::KEY, "with tls: none, nobody asks for a name");
     }
     wishes.append(&mut written.wishes);
@@ -145,6 +147,7 @@ fn listener(
             proxy_from: proxy_from.unwrap_or_else(|| for_all.proxy_from.clone()),
             backend: backend?,
             routes: routes?,
+            web,
             is_standard: false,
         },
     ))
@@ -210,6 +213,7 @@ fn standard(
                 proxy_from: for_all.proxy_from.clone(),
                 backend: backend.destination(protocol),
                 routes: backends.routes(routes, protocol, tls),
+                web: WebRules::default(),
                 is_standard: true,
             });
         }

@@ -19,6 +19,7 @@ mod preset;
 mod routes;
 mod section;
 mod together;
+mod web;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +35,10 @@ pub use preset::{Preset, Row};
 use crate::{
     certs::{Policy, Wish},
     protocol::Protocol,
-    values::{Acme, BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
+    values::{
+        Acme, BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName,
+        WebRules,
+    },
 };
 
 /// A configuration that makes sense.
@@ -100,6 +104,8 @@ pub struct Listener {
     pub backend: Destination,
     /// Where sessions go whose clients ask for a name in their handshake.
     pub routes: Routes,
+    /// What it does besides passing requests on, if it is one for the web.
+    pub web: WebRules,
     /// Whether nobody asked for it in so many words: what it cannot do is a warning then.
     pub is_standard: bool,
 }

@@ -53,7 +53,7 @@ pub(super) fn routes(section: &mut Section<'_>, known: &[&str], around: &Written
     Written { names: Arc::new(own), wishes }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())

@@ -12,10 +12,9 @@ use tokio::{sync::Notify, task::AbortHandle, time::timeout};
 
 use super::sockets::leads_here;
 use crate::{
-    backend::{self, Backend, Key, Member, Memory, Pool},
+    backend::{self, Backend, Key, Member, Memory, Pool, Routes},
     config::{Config, Destination, Listener},
     protocol::Protocol,
-    session::Routes,
     tls::Upstreams,
     values::{Site, Target, Timeouts},
 };

@@ -6,7 +6,8 @@ use tokio::time::timeout;
 
 use super::listen::Manner;
 use crate::{
-    session::{Arrival, House, Stop, Via},
+    session::{Arrival, House, Via},
+    values::Stop,
     wire::{Unannounced, announced},
 };
 

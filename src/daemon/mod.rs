@@ -15,6 +15,7 @@ mod run;
 mod service;
 mod snapshot;
 mod sockets;
+mod web;
 
 use std::fmt;
 

@@ -25,13 +25,14 @@ use super::{
     run::Why,
     snapshot::report,
     sockets::{Named, bind, named},
+    web::Webs,
 };
 use crate::{
     certs::{Challenges, Issuance, Severity, Store},
     config::Config,
-    session::{House, Policy, Stop},
+    session::{House, Policy},
     tls::{Tickets, Upstreams},
-    values::Acme,
+    values::{Acme, Stop},
 };
 
 /// A running front.
@@ -64,8 +65,9 @@ impl Service {
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
         let (stop, stopped) = watch::channel(Stop::No);
         let house = House {
-            tls: ArcSwap::from_pointee(first.server(&tickets)?),
+            tls: Arc::new(ArcSwap::from_pointee(first.server(&tickets)?)),
             challenges: Arc::default(),
+            shelf: Arc::default(),
             stop: stopped,
         };
         let capacity = Capacity::new(first.config.limits.connections);
@@ -103,7 +105,10 @@ impl Service {
     /// Gives every socket of the configuration its manner; new ones wait to be opened.
     fn furnish(&mut self, mut fresh: BTreeMap<Named, Bound>) {
         let config = &self.config;
+        let webs = Webs::of(config);
         for (named, listener) in named(config) {
+            let backend = self.backends.pool(listener.protocol, &listener.backend);
+            let routes = self.backends.routes(listener);
             let policy = Policy {
                 protocol: listener.protocol,
                 tls: listener.tls,
@@ -112,8 +117,9 @@ impl Service {
                 bare_newline: listener.bare_newline,
                 plaintext_from: config.plaintext_from.clone(),
                 proxy_from: listener.proxy_from.clone(),
-                backend: self.backends.pool(listener.protocol, &listener.backend),
-                routes: self.backends.routes(listener),
+                web: webs.web(listener, &backend, &routes),
+                backend,
+                routes,
                 hostname: config.hostname.clone(),
                 timeouts: config.timeouts,
                 line: config.limits.line,

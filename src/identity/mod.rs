@@ -17,6 +17,8 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {
+    /// Fields in the head of each HTTP request.
+    Forwarded,
     /// Fields of IMAP's ID command, which Dovecot believes.
     ImapId,
     /// Not at all: the backend takes every client for the front.
@@ -36,7 +38,7 @@ impl Identity {
         match self {
             Self::ProxyV1 => proxy_v1::header(facts),
             Self::ProxyV2 => proxy::header(facts),
-            Self::ImapId | Self::None | Self::Xclient => Vec::new(),
+            Self::Forwarded | Self::ImapId | Self::None | Self::Xclient => Vec::new(),
         }
     }
 
@@ -46,8 +48,14 @@ impl Identity {
         match self {
             Self::ProxyV1 => proxy_v1::local(),
             Self::ProxyV2 => proxy::local(),
-            Self::ImapId | Self::None | Self::Xclient => Vec::new(),
+            Self::Forwarded | Self::ImapId | Self::None | Self::Xclient => Vec::new(),
         }
+    }
+
+    /// Whether the backend is told before anything else, so that a connection is one client's for good.
+    #[must_use]
+    pub fn is_announced(self) -> bool {
+        matches!(self, Self::ProxyV1 | Self::ProxyV2)
     }
 
     /// Whether the backend is told in words of its protocol, once it has greeted. It then believes
@@ -61,6 +69,7 @@ impl Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Forwarded => "forwarded",
             Self::ImapId => "imap-id",
             Self::None => "none",
             Self::ProxyV1 => "proxy-v1",

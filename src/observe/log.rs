@@ -15,7 +15,11 @@ use std::{
     time::Duration,
 };
 
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    filter::{LevelFilter, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+};
 
 /// What is said, and how.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +65,15 @@ pub fn start(form: Form) {
     // An error means that a test has a log of its own.
     let _ = if form.json {
         let log = log.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        tracing::subscriber::set_global_default(log.finish())
+        tracing::subscriber::set_global_default(log.finish().with(filter_fn(is_ours)))
     } else {
-        tracing::subscriber::set_global_default(log.finish())
+        tracing::subscriber::set_global_default(log.finish().with(filter_fn(is_ours)))
     };
+}
+
+/// Libraries have logs of their own, and what is in them is not ours to judge: h2 tells of each frame.
+fn is_ours(line: &tracing::Metadata<'_>) -> bool {
+    line.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
 /// Waits until what was said so far is written, but not for ever.

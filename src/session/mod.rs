@@ -4,7 +4,6 @@ mod handshake;
 mod name;
 mod open;
 mod relay;
-mod routes;
 mod serve;
 mod summary;
 
@@ -14,14 +13,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::{
-    backend::Pool,
+    backend::{Pool, Routes},
     certs::Challenges,
+    http::{Shelf, Web},
     protocol::{Offer, Protocol, Refusal},
     tls,
-    values::{BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName},
+    values::{BareNewline, ClientRule, Network, Stop, Timeouts, TlsMode, UnknownName},
 };
 
-pub use routes::Routes;
 pub use serve::{Arrival, Via, serve};
 pub use summary::{End, Summary, Tried};
 
@@ -46,6 +45,8 @@ pub struct Policy {
     pub backend: Arc<Pool>,
     /// Where sessions go whose clients ask for a name in their handshake.
     pub routes: Routes,
+    /// What the web room goes by, where this is a web listener.
+    pub web: Option<Arc<Web>>,
     /// Our own name.
     pub hostname: String,
     /// How long each phase may take.
@@ -112,20 +113,11 @@ impl Policy {
 #[derive(Debug)]
 pub struct House {
     /// Certificates and TLS configurations. Read at a session's handshake, and let go of after it.
-    pub tls: ArcSwap<tls::Server>,
+    pub tls: Arc<ArcSwap<tls::Server>>,
     /// Answers to certificate authorities that ask whether a name is ours.
     pub challenges: Arc<Challenges>,
+    /// Connections to web backends that wait for the next request.
+    pub shelf: Arc<Shelf>,
     /// How long sessions may still go on.
     pub stop: watch::Receiver<Stop>,
-}
-
-/// How much of a hurry we are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stop {
-    /// None at all.
-    No,
-    /// No new sessions; those that are there may end by themselves.
-    Drain,
-    /// Every session says good-bye.
-    Now,
 }

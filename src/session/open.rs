@@ -45,6 +45,13 @@ pub(super) struct Open {
     pub(super) to_client: Vec<u8>,
 }
 
+impl Open {
+    /// A backend with which nothing has to be begun any more.
+    pub(super) fn plain(visit: Visit, link: Link, from_backend: Inbox) -> Self {
+        Self { visit, link, filter: None, from_backend, to_client: Vec::new() }
+    }
+}
+
 impl Errand<'_> {
     /// From the connection to a backend to the client's first forwarded octet. What the backend itself
     /// refuses with is passed on: `Way::Done`.

@@ -55,6 +55,8 @@ pub struct Summary {
     pub certificate: Option<String>,
     /// The backends that were tried.
     pub tried: Tried,
+    /// How many requests there were, where it spoke HTTP.
+    pub requests: Option<u64>,
     /// Octets from the client to the backend, and back.
     pub octets: [u64; 2],
     /// Whether the login succeeded, where that can be seen.
@@ -83,6 +85,7 @@ impl Summary {
             asked: None,
             certificate: None,
             tried: Tried::default(),
+            requests: None,
             octets: [0; 2],
             logged_in: false,
             duration: Duration::ZERO,
@@ -138,6 +141,7 @@ impl Summary {
             backend = self.tried.last.as_ref().map(tracing::field::display),
             tries = (self.tried.count > 1).then_some(self.tried.count),
             login = self.logged_in,
+            requests = self.requests,
             up = self.octets[0],
             down = self.octets[1],
             alert = self.alert().map(ClientAlert::name),

@@ -107,6 +107,17 @@ impl Server {
         }
     }
 
+    /// Whether clients that ask for these two names are asked for the same themselves.
+    #[must_use]
+    pub fn asks_the_same(
+        &self,
+        one: Option<&str>,
+        other: Option<&str>,
+        rule: Option<&ClientRule>,
+    ) -> bool {
+        self.clients.rule(one, rule) == self.clients.rule(other, rule)
+    }
+
     /// The certificates.
     #[must_use]
     pub fn certificates(&self) -> &CertificateSet {

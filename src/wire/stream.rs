@@ -46,6 +46,17 @@ impl Client {
     }
 }
 
+impl Client {
+    /// The certificate that the client has shown, as DER (RFC 5280), where there is one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+}
+
 /// How long a backend may take over the alert that a handshake failed with.
 const ALERT_ARRIVES: Duration = Duration::from_secs(1);
 

@@ -21,9 +21,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::Stop;
 use crate::{
     protocol::{Filter, Refusal, SessionFilter, Side},
+    values::Stop,
     wire::{Client, Inbox, Link, scratch},
 };
 

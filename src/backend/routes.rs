@@ -5,11 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use crate::backend::Pool;
+use super::Pool;
 
 /// Names with backends of their own. Ten thousand names cost each listener nothing: the names are
 /// shared by all that have the same.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Routes {
     names: Arc<HashMap<Box<str>, usize>>,
     pools: BTreeMap<usize, Arc<Pool>>,

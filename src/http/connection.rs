@@ -1,0 +1,214 @@
+//! A client's connection, from its first request to its last.
+
+use std::{
+    convert::Infallible,
+    error::Error as _,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1::Builder as Http1, http2::Builder as Http2},
+    service::Service,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{Gone, Guest, Tunnel, body::Answer, exchange::exchange, io::Io};
+use crate::{
+    values::Stop,
+    wire::{Client, Inbox},
+};
+
+/// The longest head of a request: most servers take less.
+const LONGEST_HEAD: usize = 32 << 10;
+/// The most that is read or kept at once of a message.
+const BUFFER: usize = 64 << 10;
+/// The most fields in a head.
+const MOST_FIELDS: usize = 100;
+
+/// HTTP/2: what one connection may have under way. RFC 9113 §6.5.2 wants at least 100 streams.
+const STREAMS: u32 = 100;
+/// What a client may send ahead in a stream, and in all of them.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Streams that a client opens and resets before we have looked at them (CVE-2023-44487), and those
+/// that we reset for what it does (CVE-2025-8671): more, and it has to go.
+const RESET_EARLY: usize = 20;
+const RESET_BY_US: usize = 100;
+
+/// Who takes requests of one client.
+#[derive(Clone)]
+struct Reception(Arc<Guest>);
+
+impl Service<Request<Incoming>> for Reception {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    // Boxed: a client that has asked for nothing should not carry its weight.
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let guest = self.0.clone();
+        Box::pin(async move { Ok(exchange(guest, request).await) })
+    }
+}
+
+/// Serves HTTP/1.1, and 1.0.
+pub(super) async fn http1(
+    client: Client,
+    guest: &Arc<Guest>,
+    mut stop: watch::Receiver<Stop>,
+    opened: &mut impl FnMut(),
+) -> Gone {
+    let io = TokioIo::new(Io::new(client, guest.clone()));
+    let mut builder = Http1::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(guest.web.timeouts.http_idle)
+        .max_header_size(LONGEST_HEAD)
+        .max_headers(MOST_FIELDS)
+        .max_buf_size(BUFFER);
+    let mut connection = builder.serve_connection(io, Reception(guest.clone()));
+    let mut level = Stop::No;
+    let served = loop {
+        let serving = poll_fn(|cx| {
+            let done = connection.poll_without_shutdown(cx);
+            if guest.had.requests.load(Ordering::Relaxed) > 0 {
+                opened();
+            }
+            done
+        });
+        tokio::select! {
+            biased;
+            served = serving => break served,
+            Ok(now) = next(&mut stop, level) => match now {
+                Stop::Now => return Gone::Stopped,
+                now => {
+                    level = now;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+            },
+        }
+    };
+    let parts = connection.into_parts();
+    let client = parts.io.into_inner().client;
+    if let Some(switched) = guest.switched() {
+        let mut from_client = Inbox::default();
+        from_client.push(&parts.read_buf);
+        return Gone::Upgraded(Box::new(Tunnel { client, from_client, backend: *switched }));
+    }
+    match served {
+        Ok(()) => Gone::Closed(Some(client)),
+        Err(error) => gone(&error, Some(client)),
+    }
+}
+
+/// Serves HTTP/2.
+pub(super) async fn http2(
+    client: Client,
+    guest: &Arc<Guest>,
+    mut stop: watch::Receiver<Stop>,
+    opened: &mut impl FnMut(),
+) -> Gone {
+    let io = TokioIo::new(Io::new(client, guest.clone()));
+    let mut builder = Http2::new(Streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(LONGEST_HEAD).unwrap_or(u32::MAX))
+        .max_send_buf_size(BUFFER)
+        .max_pending_accept_reset_streams(RESET_EARLY)
+        .max_local_error_reset_streams(RESET_BY_US);
+    let mut connection = pin!(builder.serve_connection(io, Reception(guest.clone())));
+    let idle = guest.web.timeouts.http_idle;
+    let mut level = Stop::No;
+    let mut alarm = pin!(sleep_until(Instant::now() + idle));
+    let mut seen = 0;
+    loop {
+        let serving = poll_fn(|cx| {
+            let done = connection.as_mut().poll(cx);
+            if guest.had.requests.load(Ordering::Relaxed) > 0 {
+                opened();
+            }
+            done
+        });
+        tokio::select! {
+            biased;
+            served = serving => return match served {
+                Ok(()) if level == Stop::No => Gone::Closed(None),
+                Ok(()) => Gone::Stopped,
+                Err(error) => gone(&error, None),
+            },
+            Ok(now) = next(&mut stop, level) => match now {
+                Stop::Now => return Gone::Stopped,
+                now => {
+                    level = now;
+                    connection.as_mut().graceful_shutdown();
+                }
+            },
+            () = alarm.as_mut() => {
+                let requests = guest.had.requests.load(Ordering::Relaxed);
+                let is_idle = guest.had.open.load(Ordering::Relaxed) == 0 && requests == seen;
+                if is_idle {
+                    connection.as_mut().graceful_shutdown();
+                }
+                seen = requests;
+                alarm.as_mut().reset(Instant::now() + idle);
+            }
+        }
+    }
+}
+
+/// The next step of a stop, after this one.
+async fn next(
+    stop: &mut watch::Receiver<Stop>,
+    level: Stop,
+) -> Result<Stop, watch::error::RecvError> {
+    stop.wait_for(|now| *now > level).await.map(|now| *now)
+}
+
+/// Each stream of HTTP/2 is a task of its own: one that waits for its backend holds nobody up.
+#[derive(Clone, Copy)]
+struct Streams;
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        tokio::spawn(stream);
+    }
+}
+
+/// What an error of hyper's means.
+fn gone(error: &hyper::Error, client: Option<Client>) -> Gone {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            let said = io::Error::new(io.kind(), io.to_string());
+            return Gone::Failed(said);
+        }
+        source = cause.source();
+    }
+    if error.is_timeout() {
+        Gone::Idle(client)
+    } else if error.is_user() {
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        Gone::BrokenOff(why)
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        Gone::Failed(io::ErrorKind::UnexpectedEof.into())
+    } else {
+        Gone::Refused(client, error.to_string())
+    }
+}

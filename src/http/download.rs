@@ -1,0 +1,113 @@
+//! The body of a backend's answer on its way to the client.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use super::{Shelf, body::Broken, guest::Open, leg::Leg};
+use crate::backend::Key;
+
+/// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
+/// it came from once all has been read; if not all is, it is closed.
+pub(super) struct Download {
+    from: Incoming,
+    way: Option<Way>,
+    patience: Duration,
+    stall: Option<Pin<Box<Sleep>>>,
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    open: Open,
+}
+
+/// The connection that an answer comes by.
+pub(super) struct Way {
+    pub(super) leg: Leg,
+    pub(super) key: Key,
+    /// Where it waits for the next request.
+    pub(super) home: Arc<Shelf>,
+}
+
+impl Way {
+    /// Brings a connection home, if it can be used again.
+    pub(super) fn home(mut self) {
+        if self.leg.poll_free(&mut Context::from_waker(Waker::noop())) {
+            self.leg.is_used = true;
+            // One that many clients share is nobody's while it waits.
+            if !self.key.identity.is_announced() {
+                self.leg.visit = None;
+            }
+            self.home.put(&self.key, self.leg);
+        }
+    }
+}
+
+impl Download {
+    pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Open) -> Self {
+        let mut download = Self { from, way: Some(way), patience, stall: None, open };
+        download.perhaps_over();
+        download
+    }
+
+    /// hyper asks no more once it knows that there is no more.
+    fn perhaps_over(&mut self) {
+        if self.from.is_end_stream()
+            && let Some(way) = self.way.take()
+        {
+            way.home();
+        }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        if let Some(way) = &mut this.way {
+            way.leg.poll(cx);
+        }
+        match Pin::new(&mut this.from).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.stall = None;
+                this.perhaps_over();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.way = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                if let Some(way) = this.way.take() {
+                    way.home();
+                }
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let stall = this.stall.get_or_insert_with(|| Box::pin(sleep(this.patience)));
+                if stall.as_mut().poll(cx).is_ready() {
+                    this.way = None;
+                    return Poll::Ready(Some(Err("the backend says no more of its answer".into())));
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.from.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.from.size_hint()
+    }
+}

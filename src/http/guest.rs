@@ -1,0 +1,117 @@
+//! A client, and what it has had so far.
+
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError, Weak,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use arc_swap::ArcSwap;
+
+use super::{Shelf, Switched, Web, told::Told};
+use crate::{
+    certs::{Certificate, Challenges},
+    identity::Facts,
+    tls,
+    values::Target,
+};
+
+/// A client whose connection speaks HTTP from now on.
+#[derive(Debug)]
+pub struct Guest {
+    /// All that is known of it.
+    pub facts: Facts,
+    /// The certificate that it has shown itself.
+    pub der: Option<Vec<u8>>,
+    /// The certificate that it was shown.
+    pub shown: Option<Weak<Certificate>>,
+    /// What its listener goes by.
+    pub web: Arc<Web>,
+    /// The certificates of each moment.
+    pub tls: Arc<ArcSwap<tls::Server>>,
+    /// Answers to certificate authorities.
+    pub challenges: Arc<Challenges>,
+    /// Connections to backends that all clients share.
+    pub shelf: Arc<Shelf>,
+    /// What it has had.
+    pub had: Had,
+}
+
+/// What a client has had.
+#[derive(Debug, Default)]
+pub struct Had {
+    /// Connections to backends that are its own.
+    pub(super) own: Arc<Shelf>,
+    told: OnceLock<Told>,
+    pub(super) octets: [AtomicU64; 2],
+    pub(super) requests: AtomicU64,
+    /// Requests whose answers are not at their end.
+    pub(super) open: AtomicUsize,
+    last: Mutex<Option<Target>>,
+    /// A backend that has switched protocols, and waits for the client's connection to be free.
+    pub(super) switched: Mutex<Option<Box<Switched>>>,
+}
+
+/// What a client had, in the end.
+#[derive(Debug, Default)]
+pub struct Share {
+    /// How many requests it sent.
+    pub requests: u64,
+    /// Octets from it, and to it.
+    pub octets: [u64; 2],
+    /// The backend that its last request went to.
+    pub last: Option<Target>,
+}
+
+impl Guest {
+    /// What it has had so far.
+    pub(super) fn share(&self) -> Share {
+        let [up, down] = &self.had.octets;
+        Share {
+            requests: self.had.requests.load(Ordering::Relaxed),
+            octets: [up, down].map(|octets| octets.load(Ordering::Relaxed)),
+            last: self.had.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// What backends are told of it.
+    pub(super) fn told(&self) -> &Told {
+        self.had.told.get_or_init(|| Told::of(self))
+    }
+
+    /// A request goes there.
+    pub(super) fn goes_to(&self, target: &Target) {
+        let mut last = self.had.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() != Some(target) {
+            *last = Some(target.clone());
+        }
+    }
+
+    /// Leaves a backend that has switched protocols for when the client's connection is free.
+    pub(super) fn switch(&self, switched: Switched) {
+        let mut place = self.had.switched.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(switched));
+    }
+
+    /// The backend that has switched protocols.
+    pub(super) fn switched(&self) -> Option<Box<Switched>> {
+        self.had.switched.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A request that has not been answered to the end, for as long as this is there.
+#[derive(Debug)]
+pub(super) struct Open(Arc<Guest>);
+
+impl Open {
+    pub(super) fn new(guest: &Arc<Guest>) -> Self {
+        guest.had.requests.fetch_add(1, Ordering::Relaxed);
+        guest.had.open.fetch_add(1, Ordering::Relaxed);
+        Self(guest.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.had.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,108 @@
+//! The client's stream as hyper reads and writes it: counted, and not for ever.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::Guest;
+use crate::wire::Client;
+
+/// A client's stream. A client that takes nothing for as long as `timeouts.http_body` says is given up.
+#[derive(Debug)]
+pub(super) struct Io {
+    pub(super) client: Client,
+    guest: Arc<Guest>,
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl Io {
+    pub(super) fn new(client: Client, guest: Arc<Guest>) -> Self {
+        Self { client, guest, stall: None }
+    }
+
+    fn wrote(&mut self, octets: usize) {
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        self.guest.had.octets[1].fetch_add(octets, Ordering::Relaxed);
+    }
+
+    /// Passes on whether anything went out; if nothing does, the clock runs.
+    fn clocked<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.stall = None;
+            return done;
+        }
+        let patience = self.guest.web.timeouts.http_body;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(patience)));
+        if stall.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let done = Pin::new(&mut self.client).poll_read(cx, buffer);
+        let octets = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
+        self.guest.had.octets[0].fetch_add(octets, Ordering::Relaxed);
+        done
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.client).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(octets)) = done {
+            self.wrote(octets);
+        }
+        self.clocked(cx, done)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.client).poll_write_vectored(cx, bytes);
+        if let Poll::Ready(Ok(octets)) = done {
+            self.wrote(octets);
+        }
+        self.clocked(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.client.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.client).poll_flush(cx);
+        self.clocked(cx, done)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.client).poll_shutdown(cx);
+        self.clocked(cx, done)
+    }
+}

@@ -1,0 +1,100 @@
+//! A connection to a backend, with one request at a time on it.
+//!
+//! It has no task of its own: whoever waits for its answer drives it, so that a request costs no
+//! change of tasks, and a client that goes takes its connection along.
+
+use std::{
+    future::Future,
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    client::conn::{
+        TrySendError,
+        http1::{Builder, Connection, SendRequest},
+    },
+};
+use hyper_util::rt::TokioIo;
+
+use super::upload::Upload;
+use crate::{
+    backend::Visit,
+    wire::{Inbox, Link},
+};
+
+/// The most of an answer's head, and of its body that is read at once.
+const BUFFER: usize = 64 << 10;
+
+/// A connection to a backend.
+pub(super) struct Leg {
+    sender: SendRequest<Upload>,
+    connection: Box<Connection<TokioIo<Link>, Upload>>,
+    /// It has come to its end.
+    is_over: bool,
+    /// It has served a request before.
+    pub(super) is_used: bool,
+    /// When it was last of use.
+    pub(super) since: Instant,
+    /// The backend counts who is there; `None`: nobody is.
+    pub(super) visit: Option<Visit>,
+}
+
+impl Leg {
+    /// Begins HTTP on this link.
+    pub(super) async fn begin(link: Link, visit: Visit) -> hyper::Result<Self> {
+        let (sender, connection) =
+            Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(link)).await?;
+        Ok(Self {
+            sender,
+            connection: Box::new(connection),
+            is_over: false,
+            is_used: false,
+            since: Instant::now(),
+            visit: Some(visit),
+        })
+    }
+
+    /// Drives it as far as it goes.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if !self.is_over && Pin::new(&mut *self.connection).poll_without_shutdown(cx).is_ready() {
+            // Whoever waits for an answer is told of any error.
+            self.is_over = true;
+        }
+    }
+
+    /// Whether another request can go this way.
+    pub(super) fn poll_free(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll(cx);
+        !self.is_over && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Sends a request, and waits for the head of its answer. A request that cannot have reached the
+    /// backend comes back with the error.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        poll_fn(|cx| {
+            if !self.is_over && Pin::new(&mut *self.connection).poll_without_shutdown(cx).is_ready()
+            {
+                self.is_over = true;
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// The connection itself, after it has left HTTP, and what was read of it already.
+    pub(super) fn into_parts(self) -> (Link, Inbox, Option<Visit>) {
+        let parts = self.connection.into_parts();
+        let mut inbox = Inbox::default();
+        inbox.push(&parts.read_buf);
+        (parts.io.into_inner(), inbox, self.visit)
+    }
+}

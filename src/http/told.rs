@@ -1,0 +1,188 @@
+//! What backends are told of a client in header fields.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hyper::{
+    HeaderMap, Version,
+    header::{FORWARDED, HeaderName, HeaderValue, VIA},
+};
+
+use super::Guest;
+use crate::identity::ClientCertificate;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const CERT: HeaderName = HeaderName::from_static("client-cert");
+const CERT_VERIFY: HeaderName = HeaderName::from_static("x-client-cert-verify");
+const CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+const CERT_ISSUER: HeaderName = HeaderName::from_static("x-client-cert-issuer");
+const CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-client-cert-fingerprint");
+
+/// What is the same in all requests of a client.
+#[derive(Debug)]
+pub(super) struct Told {
+    client: HeaderValue,
+    port: HeaderValue,
+    proto: HeaderValue,
+    /// RFC 7239: `for` and `proto`.
+    forwarded: String,
+    certificate: Vec<(HeaderName, HeaderValue)>,
+    /// RFC 9110 §7.6.3: our name behind the version by which a request came.
+    via: [HeaderValue; 3],
+    /// Whether the client is a front, of which we believe what it says of its own client.
+    pub(super) is_trusted: bool,
+}
+
+/// So many times may a request have passed this front: more, and it goes in a circle.
+const MOST_ROUNDS: usize = 5;
+
+impl Told {
+    /// `der`: the certificate that the client has shown, if it was verified.
+    pub(super) fn of(guest: &Guest) -> Self {
+        let (peer, local) = (guest.facts.peer, guest.facts.local);
+        let proto = if guest.facts.tls.is_some() { "https" } else { "http" };
+        let client = guest.facts.tls.as_ref().map(|tls| tls.client.as_deref());
+        let via = |version| value(&format!("{version} {}", guest.web.hostname));
+        Self {
+            client: value(&peer.ip().to_canonical().to_string()),
+            port: value(&local.port().to_string()),
+            proto: HeaderValue::from_static(proto),
+            forwarded: format!("for={};proto={proto}", node(peer)),
+            certificate: client.map_or_else(Vec::new, |c| certificate(c, guest.der.as_deref())),
+            via: [via("1.0"), via("1.1"), via("2.0")],
+            is_trusted: guest.web.rules.forwarded_from.iter().any(|net| net.contains(peer.ip())),
+        }
+    }
+
+    /// Whether a request has been here too often.
+    pub(super) fn goes_in_a_circle(&self, headers: &HeaderMap) -> bool {
+        let Some(ours) = self.via[1].to_str().ok().and_then(|via| via.split(' ').nth(1)) else {
+            return false;
+        };
+        let names = headers.get_all(VIA).iter().flat_map(super::fields::tokens);
+        let names = names.filter_map(|via| via.split_ascii_whitespace().nth(1));
+        names.filter(|name| name.eq_ignore_ascii_case(ours)).count() >= MOST_ROUNDS
+    }
+
+    /// RFC 9110 §7.6.3: a gateway says that it was there.
+    pub(super) fn via(&self, version: Version, headers: &mut HeaderMap) {
+        let [http10, http11, http2] = &self.via;
+        let via = match version {
+            Version::HTTP_10 => http10,
+            Version::HTTP_2 => http2,
+            _ => http11,
+        };
+        headers.append(VIA, via.clone());
+    }
+
+    /// Tells of the client. What it said itself is out of the way, unless it is a front: then ours
+    /// comes behind it.
+    pub(super) fn tell(&self, authority: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        headers.append(FOR, self.client.clone());
+        for (name, value) in
+            [(PROTO, Some(&self.proto)), (PORT, Some(&self.port)), (HOST, authority)]
+        {
+            // Of the way from its own client to it, a front knows more than we.
+            if let Some(value) = value
+                && !(self.is_trusted && headers.contains_key(&name))
+            {
+                headers.insert(name, value.clone());
+            }
+        }
+        let forwarded = match authority.and_then(|authority| authority.to_str().ok()) {
+            // RFC 7239 §4: a token needs no quotes; a colon makes it no token.
+            Some(host)
+                if host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) =>
+            {
+                value(&format!("{};host={host}", self.forwarded))
+            }
+            Some(host) => value(&format!("{};host=\"{host}\"", self.forwarded)),
+            None => value(&self.forwarded),
+        };
+        headers.append(FORWARDED, forwarded);
+        for (name, value) in &self.certificate {
+            headers.insert(name, value.clone());
+        }
+    }
+}
+
+/// RFC 7239 §6: an IPv6 address in brackets and quotes.
+fn node(peer: SocketAddr) -> String {
+    match peer.ip().to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    }
+}
+
+/// RFC 9440 for the certificate itself, and its names in words. Of one that was not verified, anybody
+/// may be the author: nothing is said of it but that.
+fn certificate(
+    client: Option<&ClientCertificate>,
+    der: Option<&[u8]>,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let Some(client) = client else { return Vec::new() };
+    if let Err(why) = &client.verified {
+        return vec![(CERT_VERIFY, value(&format!("FAILED: {why}")))];
+    }
+    let mut all = vec![
+        (CERT_VERIFY, HeaderValue::from_static("SUCCESS")),
+        (CERT_SUBJECT, value(&client.subject)),
+        (CERT_ISSUER, value(&client.issuer)),
+        (CERT_FINGERPRINT, value(&client.fingerprint)),
+    ];
+    // RFC 8941 §3.3.5.
+    all.extend(der.map(|der| (CERT, value(&format!(":{}:", base64(der))))));
+    all
+}
+
+/// A field's value. What a certificate says may be anything: what does not fit is written as `?`.
+fn value(text: &str) -> HeaderValue {
+    let fit = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let text: String = text.chars().map(fit).collect();
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// RFC 4648 §4.
+pub(super) fn base64(octets: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(octets.len().div_ceil(3) * 4);
+    for group in octets.chunks(3) {
+        let bits = (0..3).fold(0_u32, |bits, n| {
+            bits << 8 | u32::from(group.get(n).copied().unwrap_or_default())
+        });
+        for n in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * n)) as usize & 63];
+            text.push(if n <= group.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_in_rfc_4648() {
+        for (octets, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(octets.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_node_by_the_book() {
+        assert_eq!(node("192.0.2.1:1".parse().unwrap()), "192.0.2.1");
+        assert_eq!(node("[::ffff:192.0.2.1]:1".parse().unwrap()), "192.0.2.1");
+        assert_eq!(node("[2001:db8::1]:1".parse().unwrap()), "\"[2001:db8::1]\"");
+    }
+}

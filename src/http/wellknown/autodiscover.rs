@@ -1,0 +1,97 @@
+//! Outlook's autodiscover, in its old form of plain XML (MS-OXDSCLI, "POX").
+
+use std::{future::poll_fn, pin::Pin, time::Duration};
+
+use hyper::{
+    StatusCode,
+    body::{Body, Incoming},
+};
+use tokio::time::timeout;
+
+use super::{escaped, is_address, mail_host};
+use crate::{
+    http::{Web, answer::Refusal},
+    protocol::Protocol,
+};
+
+/// In any case: Outlook has written it in several.
+pub(super) const PATH: &str = "/autodiscover/autodiscover.xml";
+
+/// A request is one address and one schema.
+const LONGEST: usize = 16 << 10;
+const OUTLOOK: &str =
+    "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a";
+const OUTER: &str = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006";
+
+/// What Outlook is told, or that it asks for what is not to be had.
+pub(super) async fn answer(
+    web: &Web,
+    body: &mut Incoming,
+    patience: Duration,
+) -> Result<String, Refusal> {
+    let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
+    let request = timeout(patience, read(body)).await.map_err(|_| late)??;
+    let address = between(&request, "<EMailAddress>", "</EMailAddress>").map(str::trim);
+    let Some(address) = address.filter(|address| is_address(address)) else {
+        return Ok(error(600, "Invalid Request"));
+    };
+    let schema = between(&request, "<AcceptableResponseSchema>", "</AcceptableResponseSchema>");
+    if schema.is_some_and(|schema| !schema.trim().eq_ignore_ascii_case(OUTLOOK)) {
+        // ActiveSync, for one, which only the server itself can speak for.
+        return Ok(error(601, "Provider is not available"));
+    }
+    let (_, domain) = address.split_once('@').unwrap_or_default();
+    Ok(text(web, address, domain))
+}
+
+async fn read(body: &mut Incoming) -> Result<String, Refusal> {
+    const CUT: Refusal = Refusal::bad("The request breaks off.\n");
+    let mut whole = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(|_| CUT)?.into_data() else { continue };
+        if whole.len() + data.len() > LONGEST {
+            let text = "That is too long for this.\n";
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(String::from_utf8_lossy(&whole).into_owned())
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(begin)?.1.split_once(end)?.0)
+}
+
+fn text(web: &Web, address: &str, domain: &str) -> String {
+    let (host, login) = (escaped(&mail_host(web, domain)), escaped(address));
+    let mut protocols = String::new();
+    for offer in &web.offers {
+        let kind = match offer.protocol {
+            Protocol::Imap => "IMAP",
+            Protocol::Pop3 => "POP3",
+            Protocol::Submission => "SMTP",
+            _ => continue,
+        };
+        let (port, ssl) = (offer.port, if offer.is_implicit { "SSL" } else { "TLS" });
+        protocols.push_str(&format!(
+            "      <Protocol>\n        <Type>{kind}</Type>\n        <Server>{host}</Server>\n        \
+             <Port>{port}</Port>\n        <LoginName>{login}</LoginName>\n        \
+             <DomainRequired>off</DomainRequired>\n        <SPA>off</SPA>\n        <SSL>on</SSL>\n        \
+             <Encryption>{ssl}</Encryption>\n        <AuthRequired>on</AuthRequired>\n      </Protocol>\n"
+        ));
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Autodiscover xmlns=\"{OUTER}\">\n  \
+         <Response xmlns=\"{OUTLOOK}\">\n    <User><DisplayName>{login}</DisplayName></User>\n    \
+         <Account>\n      <AccountType>email</AccountType>\n      <Action>settings</Action>\n{protocols}    \
+         </Account>\n  </Response>\n</Autodiscover>\n"
+    )
+}
+
+fn error(code: u16, message: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Autodiscover xmlns=\"{OUTER}\">\n  <Response>\n    \
+         <Error Time=\"00:00:00\" Id=\"0\">\n      <ErrorCode>{code}</ErrorCode>\n      \
+         <Message>{message}</Message>\n      <DebugData />\n    </Error>\n  </Response>\n</Autodiscover>\n"
+    )
+}

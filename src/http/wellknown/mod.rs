@@ -1,0 +1,151 @@
+//! What mail servers and mail programs ask of a mail domain's web host, answered from our own listeners
+//! and names: it cannot disagree with what is served.
+
+mod apple;
+mod autoconfig;
+mod autodiscover;
+mod mta_sts;
+
+use hyper::{
+    Method, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, HeaderValue},
+    http::request::Parts,
+};
+
+use super::{Guest, Web, answer, answer::Refusal, body::Answer, judge::Asked};
+use crate::protocol::Protocol;
+
+/// A listener that mail programs can be told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// IMAP, POP3 or submission.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS comes first; else it is begun with STARTTLS.
+    pub is_implicit: bool,
+}
+
+/// Answers what is ours to answer; `None`: it is the backend's.
+pub(super) async fn answer(
+    guest: &Guest,
+    asked: &Asked,
+    request: &Parts,
+    body: &mut Incoming,
+) -> Option<Response<Answer>> {
+    let (web, path) = (&guest.web, request.uri.path());
+    let rules = &web.rules;
+    let host = asked.host.as_deref()?;
+    if let Some(policy) = &rules.mta_sts
+        && host.starts_with("mta-sts.")
+        && path == mta_sts::PATH
+    {
+        return Some(shown(request, "text/plain", || mta_sts::text(policy)));
+    }
+    if rules.autoconfig && autoconfig::is_path(host, path) {
+        let domain = domain(host);
+        return Some(shown(request, "text/xml; charset=utf-8", || autoconfig::text(web, domain)));
+    }
+    if rules.apple_profile && path == apple::PATH {
+        let email = email(request.uri.query().unwrap_or_default());
+        let kind = "application/x-apple-aspen-config; charset=utf-8";
+        return Some(shown(request, kind, || apple::text(web, domain(host), email.as_deref())));
+    }
+    if rules.autodiscover && path.eq_ignore_ascii_case(autodiscover::PATH) {
+        if request.method != Method::POST {
+            return Some(not_allowed("POST"));
+        }
+        return Some(match autodiscover::answer(web, body, web.timeouts.http_body).await {
+            Ok(text) => answer::text(StatusCode::OK, "text/xml; charset=utf-8", text),
+            Err(refusal) => refusal.into(),
+        });
+    }
+    None
+}
+
+fn shown(request: &Parts, kind: &'static str, text: impl FnOnce() -> String) -> Response<Answer> {
+    if [Method::GET, Method::HEAD].contains(&request.method) {
+        answer::text(StatusCode::OK, kind, text())
+    } else {
+        not_allowed("GET, HEAD")
+    }
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Answer> {
+    let text = "This can be asked for in another way.\n";
+    let mut response: Response<_> = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, text).into();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// The mail domain that a host speaks for.
+fn domain(host: &str) -> &str {
+    let services = ["autoconfig.", "autodiscover.", "mail.", "imap.", "www."];
+    let inner = services.iter().find_map(|service| host.strip_prefix(service));
+    inner.filter(|domain| domain.contains('.')).unwrap_or(host)
+}
+
+/// The host for a domain's mail: its own, where the configuration knows of one, or ours.
+fn mail_host(web: &Web, domain: &str) -> String {
+    let own = ["mail", "imap"].map(|service| format!("{service}.{domain}"));
+    own.into_iter().find(|name| web.knows(name)).unwrap_or_else(|| web.hostname.clone())
+}
+
+/// The address in `email=` or `emailaddress=`, if it is one that can be written down.
+fn email(query: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| {
+        pair.strip_prefix("email=").or_else(|| pair.strip_prefix("emailaddress="))
+    })?;
+    let plain = value.replace("%40", "@").replace("%2B", "+").replace("%2b", "+");
+    is_address(&plain).then_some(plain)
+}
+
+/// Whether this is a mail address as nearly all are (RFC 5321 §4.1.2, without quotes).
+fn is_address(text: &str) -> bool {
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"!#$%*+-/=?^_`{|}~.".contains(&b);
+    text.len() <= 254
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            (1..=64).contains(&local.len())
+                && local.bytes().all(is_fit)
+                && super::judge::host(domain).is_some()
+        })
+}
+
+/// Text in XML.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_are_written_down() {
+        assert_eq!(email("email=a%40example.org").as_deref(), Some("a@example.org"));
+        assert_eq!(email("x=y&emailaddress=a@b.example").as_deref(), Some("a@b.example"));
+        for wrong in ["", "email=", "email=a", "email=a@", "email=<a>@b.example", "email=a@b\"c"] {
+            assert_eq!(email(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_what_is_left_of_its_services() {
+        assert_eq!(domain("autoconfig.example.org"), "example.org");
+        assert_eq!(domain("example.org"), "example.org");
+        assert_eq!(domain("mail.org"), "mail.org");
+    }
+}
