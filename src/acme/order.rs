@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     certs::{
-        Name,
+        Name, Policy,
         import::{Parts, combine},
         issue::{self, KeySource, NewKey, Subject, new_key, pkcs8},
         now,
@@ -302,7 +302,10 @@ impl Work<'_> {
             let folder = place.parent().unwrap_or(&place).to_owned();
             let received = folder.join(format!(".{id}.received"));
             put(&received, &chain)?;
-            let parts = Parts { key: &key, certificate: &received, chain: &[], intermediates: &[] };
+            // What the configuration thinks of it, whoever loads it will say.
+            let policy = &Policy::default();
+            let (certificate, key) = (received.as_path(), key.as_path());
+            let parts = Parts { key, certificate, chain: &[], intermediates: &[], policy };
             let combined = combine(parts, &folder).map_err(failed(&folder));
             let _ = fs::remove_file(&received);
             combined

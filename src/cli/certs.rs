@@ -35,7 +35,7 @@ pub(super) fn certs(arguments: &Arguments) -> ExitCode {
             Ok(()) => report::exit(list.worst()),
             Err(error) => report::fail(error),
         },
-        Err(unfit) => report::fail(unfit),
+        Err(unfit) => report::fail_as(arguments.json, unfit),
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) fn provide(
     if file.exists() {
         let own = Sources { certificates: vec![file], ..sources.clone() };
         let found = certs::load(&own, None);
-        let others = found.findings.into_iter().filter(|f| f.code != Code::SelfSigned);
+        let is_new = |f: &Finding| f.code != Code::SelfSigned && !store.findings.contains(f);
+        let others: Vec<Finding> = found.findings.into_iter().filter(is_new).collect();
         store.findings.extend(others);
         store.certificates = found.certificates;
     }

@@ -59,7 +59,7 @@ impl Service {
         first: Loaded,
         backends: Arc<Backends>,
     ) -> Result<Self, Unfit> {
-        first.report(&file);
+        first.report(&file, &[]);
         resources::raise_open_files(first.config.limits.connections);
         let tickets =
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
@@ -217,7 +217,7 @@ impl Service {
         let fresh = bind(&loaded.config, &self.listening)?;
         let server = loaded.server(&self.tickets)?;
         // Nothing fails from here on.
-        loaded.report(&self.file);
+        loaded.report(&self.file, &self.store.findings);
         resources::raise_open_files(loaded.config.limits.connections);
         let changes = Changes::between(&self.store, &loaded.store);
         self.door.house.tls.store(Arc::new(server));

@@ -1,6 +1,11 @@
 //! Everything that is read from disk, and swapped as a whole.
 
-use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+    path::Path,
+    sync::Arc,
+};
 
 use super::{Unfit, first_start};
 use crate::{
@@ -89,13 +94,16 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
 }
 
 impl Loaded {
-    /// Says what is wrong with it, though not wrong enough.
-    pub(super) fn report(&self, file: &Path) {
+    /// Says what is wrong with it, though not wrong enough. `before` was said already: what is nothing
+    /// but worth knowing is not said again.
+    pub(super) fn report(&self, file: &Path, before: &[Finding]) {
         self.config
             .warnings
             .iter()
             .for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
-        report(&self.store.findings);
+        let is_note = |finding: &&Finding| finding.severity == Severity::Note;
+        let known: HashSet<&Finding> = before.iter().filter(is_note).collect();
+        report(self.store.findings.iter().filter(|f| !known.contains(f)));
     }
 
     /// The TLS configurations for these certificates.
@@ -113,7 +121,7 @@ fn lines(problems: &Problems) -> Unfit {
 const TOLD: usize = 10;
 
 /// Says what is wrong with certificates, as loudly as it is bad.
-pub(super) fn report(findings: &[Finding]) {
+pub(super) fn report<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
     let mut counts: BTreeMap<(Severity, Code), usize> = BTreeMap::new();
     for finding in findings {
         let count = counts.entry((finding.severity, finding.code)).or_default();

@@ -17,7 +17,7 @@ pub use challenge::challenge;
 pub use key::{NewKey, new_key, pkcs8};
 pub use refresh::refresh;
 pub use request::{KeySource, Requested, Subject, request};
-pub use self_signed::{self_signed, valid_days};
+pub use self_signed::self_signed;
 
 use super::{Finding, Name};
 

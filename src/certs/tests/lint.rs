@@ -303,6 +303,15 @@ fn a_key_is_exposed_if_others_really_can_read_it() {
     }
 }
 
+/// It is shown at the key's file, which is not its certificate's.
+#[test]
+fn an_exposed_key_is_named_by_its_own_file() {
+    let fixture = Fixture::good().sh("chmod 755 .; openssl pkey -in m.pem -out m.key; chmod 644 m.key; sed -i '/PRIVATE/,/PRIVATE/d' m.pem");
+    let (_, findings) = fixture.load(&Policy::default());
+    let [finding] = &findings[..] else { panic!("{:?}", said(&findings)) };
+    assert_eq!((finding.code, &finding.file), (Code::KeyExposed, &fixture.folder.path("m.key")));
+}
+
 /// A key of 1024 bits can be neither used nor verified: it is called by its name, and the rest is served.
 #[test]
 fn an_rsa_key_of_1024_bits_is_too_weak_to_be_served() {

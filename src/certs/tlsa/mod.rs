@@ -17,8 +17,10 @@ use std::{
 use rustls::pki_types::CertificateDer;
 
 pub use next::{NextKey, next_key};
-pub use record::{Matching, Record, Selector, Service, Usage};
+pub use record::{Record, Service};
 pub use zone::{Zone, parse as parse_zone};
+
+use record::Usage;
 
 use super::{
     digest::{hex, sha256},
