@@ -22,7 +22,10 @@ use super::{
     schedule,
     socket::Socket,
 };
-use crate::{certs::now, values::Acme};
+use crate::{
+    certs::{now, tlsa::Records},
+    values::Acme,
+};
 
 /// Machines are suspended, and clocks are set: nobody sleeps for longer than this.
 const STEP: Duration = Duration::from_secs(30);
@@ -30,10 +33,19 @@ const STEP: Duration = Duration::from_secs(30);
 /// So many orders at a time.
 const AT_ONCE: usize = 4;
 
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Which certificates, and from whom.
+    pub settings: Arc<Acme>,
+    /// What DNS says of keys.
+    pub dane: Arc<Records>,
+}
+
 /// Orders and renews what these settings want, until the sender of them is gone. Each certificate that
 /// comes is told, so that it can be served; `None`: nothing is wanted.
 pub async fn keep(
-    mut settings: watch::Receiver<Option<Arc<Acme>>>,
+    mut settings: watch::Receiver<Option<Wanted>>,
     answers: Answers,
     arrived: mpsc::Sender<()>,
 ) {
@@ -50,7 +62,12 @@ pub async fn keep(
     loop {
         let wanted = settings.borrow_and_update().clone();
         if hurry != Hurry::No {
-            listen(&mut socket, wanted.as_deref(), &keeper.answers, &arrived);
+            listen(
+                &mut socket,
+                wanted.as_ref().map(|wanted| &*wanted.settings),
+                &keeper.answers,
+                &arrived,
+            );
         }
         let pause = match &wanted {
             Some(wanted) => {
@@ -138,12 +155,8 @@ enum Hurry {
 
 impl Keeper {
     /// Begins what is due, and tells how long nothing else will be.
-    fn begin(
-        &mut self,
-        settings: &Arc<Acme>,
-        running: &mut JoinSet<Done>,
-        hurry: Hurry,
-    ) -> Duration {
+    fn begin(&mut self, wanted: &Wanted, running: &mut JoinSet<Done>, hurry: Hurry) -> Duration {
+        let settings = &wanted.settings;
         let folder = Folder::of(settings);
         let now = now();
         let mut pause = STEP;
@@ -193,6 +206,7 @@ impl Keeper {
                         settings: settings.clone(),
                         item: item.clone(),
                         answers: self.answers.clone(),
+                        dane: wanted.dane.clone(),
                     };
                     // On a task of its own, so that a panic ends that alone, and is told.
                     let work = tokio::spawn(async move {

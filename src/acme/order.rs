@@ -19,8 +19,9 @@ use crate::{
     certs::{
         Name, Policy,
         import::{Parts, combine},
-        issue::{self, KeySource, NewKey, Subject, new_key, pkcs8},
+        issue::{self, KeySource, NewKey, Subject, new_key, pkcs8, spki},
         now,
+        tlsa::{Records, Service},
     },
     values::{Acme, Challenge, NextKey, OrderedKey},
 };
@@ -34,6 +35,8 @@ pub struct Job {
     pub item: Item,
     /// Who answers the authority.
     pub answers: Answers,
+    /// What DNS says of keys.
+    pub dane: Arc<Records>,
 }
 
 /// The longest that an order may take, besides its hook.
@@ -270,7 +273,28 @@ impl Work<'_> {
         if !file.exists() {
             self.make_key(&file).await?;
         }
+        if !self.entry.fresh
+            && let Some(service) = self.unknown(&file)
+            && certificate.exists()
+            && self.unknown(&certificate).is_none()
+        {
+            // Mail servers that use DANE would turn away. The next key goes on waiting.
+            tracing::warn!(
+                names = self.job.item.names.join(", "),
+                "the next key is not in DNS yet ({service} knows only the one before), so the one before is used once more: `vestibule dns` has the record to publish, which belongs into `dane` as well"
+            );
+            return Ok(certificate);
+        }
         Ok(file)
+    }
+
+    /// The service whose TLSA records say that nobody is to be shown this key.
+    fn unknown(&self, file: &std::path::Path) -> Option<&Service> {
+        if self.job.dane.is_empty() {
+            return None;
+        }
+        let spki = spki(file).ok()?;
+        self.job.dane.unknown_key(&self.job.item.names, &spki)
     }
 
     async fn make_key(&self, file: &std::path::Path) -> Result<(), Trouble> {
@@ -298,6 +322,7 @@ impl Work<'_> {
     async fn keep(&mut self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let (place, id) = (certificate.clone(), self.job.item.id.clone());
+        let key_was_next = key != certificate;
         let whole = blocking(move || {
             let folder = place.parent().unwrap_or(&place).to_owned();
             let received = folder.join(format!(".{id}.received"));
@@ -329,8 +354,10 @@ impl Work<'_> {
         }
         put(&certificate, &whole.text)?;
         let next = self.folder.next_key(&self.job.item);
-        remove(&next)?;
-        if self.job.settings.next_key == NextKey::Staged {
+        if key_was_next {
+            remove(&next)?;
+        }
+        if !next.exists() && self.job.settings.next_key == NextKey::Staged {
             self.make_key(&next).await?;
         }
         Ok(certificate)
