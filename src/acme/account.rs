@@ -3,7 +3,6 @@
 
 use std::{fs, path::Path};
 
-use hyper::{HeaderMap, Request, body::Bytes, header::CONTENT_TYPE};
 use instant_acme::Account;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use super::{
     Folder, Trouble,
     directory::{Directory, understood},
     folder::{failed, put, remove},
-    http::Web,
+    http::{Bytes, CONTENT_TYPE, HeaderMap, Request, Web},
     jose::Signer,
 };
 use crate::{
@@ -141,7 +140,7 @@ async fn register(
                 tracing::info!(account = place, "an account with the certificate authority");
                 return Ok(place);
             }
-            Err(trouble) if trouble.text.ends_with("(badNonce)") => {
+            Err(trouble) if trouble.is_nonce() => {
                 nonce = match text(&headers, NONCE) {
                     Some(nonce) => nonce,
                     None => fresh_nonce(web, directory).await?,

@@ -1,12 +1,14 @@
 //! What an authority offers, and wants to have agreed to.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use http_body_util::BodyExt;
-use hyper::{Response, body::Bytes};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Trouble, http::Web};
+use super::{
+    Trouble,
+    http::{Answer, Web, wait},
+};
 use crate::values::Acme;
 
 /// An authority's directory (RFC 8555 §7.1.1), as far as `instant-acme` does not tell of it.
@@ -64,17 +66,16 @@ impl Directory {
 }
 
 /// What an answer says, or why it says nothing.
-pub(super) async fn understood<T: DeserializeOwned>(
-    answer: Response<http_body_util::Full<Bytes>>,
-) -> Result<T, Trouble> {
-    let status = answer.status();
+pub(super) async fn understood<T: DeserializeOwned>(answer: Answer) -> Result<T, Trouble> {
+    let (status, after) = (answer.status(), wait(answer.headers(), SystemTime::now()));
     let Ok(body) = answer.into_body().collect().await;
     let body = body.to_bytes();
     if !status.is_success() {
-        return Err(match serde_json::from_slice(&body) {
+        let trouble = match serde_json::from_slice(&body) {
             Ok(problem) => Trouble::said(&problem),
             Err(_) => Trouble::passing(format!("it answers {status}")),
-        });
+        };
+        return Err(Trouble { after, ..trouble });
     }
     serde_json::from_slice(&body)
         .map_err(|e| Trouble::passing(format!("its answer cannot be understood: {e}")))

@@ -51,6 +51,13 @@ impl Item {
         items
     }
 
+    /// One with an ECDSA key and these names.
+    #[cfg(test)]
+    pub(super) fn of(names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Self { id: names.concat(), names, rsa: false }
+    }
+
     /// The kind of its key.
     #[must_use]
     pub fn key(&self) -> OrderedKey {

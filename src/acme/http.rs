@@ -2,6 +2,7 @@
 //! client.
 
 use std::{
+    io,
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -9,22 +10,33 @@ use std::{
 };
 
 use http_body_util::{BodyExt, Full, Limited};
+pub(super) use hyper::{
+    Request, Response,
+    body::Bytes,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use hyper::{
-    Request, Response, Uri,
-    body::{Body, Bytes},
+    Uri,
+    body::Body,
     client::conn::http1,
-    header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
 
 use super::Trouble;
 use crate::{certs, tls, wire::Link};
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(15);
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long one of a host's addresses may take.
+const ONE: Duration = Duration::from_secs(6);
 
 /// How long a request may take, with its answer.
 const WHOLE: Duration = Duration::from_secs(90);
@@ -37,6 +49,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What we are called: RFC 8555 §6.1 wants a name.
 const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+
+/// A whole answer.
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// A way to an authority.
 #[derive(Clone)]
@@ -72,15 +87,12 @@ impl Web {
     }
 
     /// A plain GET.
-    pub(super) async fn get(&self, address: &str) -> Result<Response<Full<Bytes>>, Trouble> {
+    pub(super) async fn get(&self, address: &str) -> Result<Answer, Trouble> {
         let request = Request::get(address).body(Full::<Bytes>::default());
         self.send(request.map_err(|e| Trouble::ours(format!("{address}: {e}")))?).await
     }
 
-    pub(super) async fn send<B>(
-        &self,
-        request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Trouble>
+    pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Answer, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,7 +110,7 @@ impl Web {
         Ok(answer)
     }
 
-    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Response<Full<Bytes>>, Trouble>
+    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -142,7 +154,7 @@ impl Web {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|e| Trouble::ours(format!("{host}: {e}")))?;
-        let tcp = TcpStream::connect((host, uri.port_u16().unwrap_or(443)))
+        let tcp = reach(host, uri.port_u16().unwrap_or(443))
             .await
             .map_err(|e| Trouble::passing(format!("it cannot be reached: {e}")))?;
         Link::Tcp(tcp)
@@ -152,7 +164,20 @@ impl Web {
     }
 }
 
-fn advice(error: &std::io::Error) -> &'static str {
+/// Connects to the first of a host's addresses that answers.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(ONE, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(e)) => failed = e,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn advice(error: &io::Error) -> &'static str {
     let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
     let is_unknown =
         error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) == Some(&unknown);

@@ -74,3 +74,49 @@ fn jws(
     let signature = sign(&format!("{header}.{payload}"))?;
     Ok(json!({ "protected": header, "payload": payload, "signature": signature }))
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+
+    use super::*;
+
+    fn signer() -> Signer {
+        let random = SystemRandom::new();
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        Signer::new(&key.as_ref().to_vec().into()).unwrap()
+    }
+
+    fn decoded(value: &Value) -> Vec<u8> {
+        BASE64URL.decode(value.as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_signed_can_be_verified_by_the_key_in_it() {
+        let request = signer().sign("https://a.example/new", "nonce", &json!({"x": 1})).unwrap();
+        let header: Value = serde_json::from_slice(&decoded(&request["protected"])).unwrap();
+        assert_eq!((&header["alg"], &header["nonce"]), (&"ES256".into(), &"nonce".into()));
+        assert_eq!(header["url"], "https://a.example/new");
+        let key = [vec![4], decoded(&header["jwk"]["x"]), decoded(&header["jwk"]["y"])].concat();
+        let text = [&request["protected"], &request["payload"]].map(|v| v.as_str().unwrap());
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key)
+            .verify(text.join(".").as_bytes(), &decoded(&request["signature"]))
+            .unwrap();
+        assert_eq!(decoded(&request["payload"]), br#"{"x":1}"#);
+    }
+
+    #[test]
+    fn another_account_vouches_for_the_key() {
+        let signer = signer();
+        let address = "https://a.example/new";
+        let bound = signer.binding("kid-1", " c2VjcmV0\n", address).unwrap();
+        let header: Value = serde_json::from_slice(&decoded(&bound["protected"])).unwrap();
+        assert_eq!(header, json!({ "alg": "HS256", "kid": "kid-1", "url": address }));
+        let key: Value = serde_json::from_slice(&decoded(&bound["payload"])).unwrap();
+        assert_eq!(key, signer.jwk());
+        let text = [&bound["protected"], &bound["payload"]].map(|v| v.as_str().unwrap());
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+        hmac::verify(&secret, text.join(".").as_bytes(), &decoded(&bound["signature"])).unwrap();
+        assert!(signer.binding("kid-1", "no base64!", address).is_err());
+    }
+}

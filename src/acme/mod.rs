@@ -7,7 +7,9 @@
 mod account;
 mod answers;
 mod directory;
+mod due;
 mod folder;
+mod held;
 mod hook;
 mod http;
 mod jose;
@@ -23,7 +25,7 @@ mod trouble;
 
 pub use answers::Answers;
 pub use folder::{Folder, Item};
-pub use keep::{keep, needs};
+pub use keep::{Wanted, keep, needs};
 pub use order::{Job, obtain};
 pub use report::{findings, moment};
 pub use revoke::{Account, Reason, account as open_account, rehearsal, revoke};

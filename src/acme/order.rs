@@ -19,8 +19,9 @@ use crate::{
     certs::{
         Name, Policy,
         import::{Parts, combine},
-        issue::{self, KeySource, NewKey, Subject, new_key, pkcs8},
+        issue::{self, KeySource, NewKey, Subject, new_key, pkcs8, spki},
         now,
+        tlsa::{Records, Service},
     },
     values::{Acme, Challenge, NextKey, OrderedKey},
 };
@@ -34,10 +35,18 @@ pub struct Job {
     pub item: Item,
     /// Who answers the authority.
     pub answers: Answers,
+    /// What DNS says of keys.
+    pub dane: Arc<Records>,
 }
 
 /// The longest that an order may take, besides its hook.
 const WHOLE: Duration = Duration::from_secs(15 * 60);
+
+/// How often an order is gone on with that has failed for its nonces alone.
+pub(super) const STUBBORN: u32 = 3;
+
+/// The longest address of an order that is written down.
+const LONGEST_ADDRESS: usize = 2048;
 
 /// How an authority is asked how far it is.
 const POLLING: RetryPolicy = RetryPolicy::new()
@@ -67,7 +76,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
         _ => WHOLE,
     };
     let mut work = Work { job, folder: &folder, entry: &mut entry };
-    let outcome = timeout(patience, work.go()).await;
+    let outcome = timeout(patience, work.stubbornly()).await;
     let outcome =
         outcome.unwrap_or_else(|_| Err(Trouble::passing("the order does not come to an end")));
     match &outcome {
@@ -93,6 +102,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Goes on where the authority has taken none of several nonces in a row, which some do on purpose.
+    async fn stubbornly(&mut self) -> Result<PathBuf, Trouble> {
+        for _ in 0..STUBBORN {
+            match self.go().await {
+                Err(trouble) if trouble.is_nonce() => {}
+                outcome => return outcome,
+            }
+        }
+        self.go().await
+    }
+
     async fn go(&mut self) -> Result<PathBuf, Trouble> {
         let settings = &self.job.settings;
         let mut opened = account::open(settings, self.folder).await?;
@@ -105,7 +125,7 @@ impl Work<'_> {
             order => order,
         }
         .map_err(|e| told(e, &opened))?;
-        self.entry.order = Some(order.url().to_owned());
+        self.entry.order = Some(order.url().to_owned()).filter(|url| url.len() <= LONGEST_ADDRESS);
         self.entry.write(self.folder, &self.job.item)?;
         let key = self.key().await?;
 
@@ -156,7 +176,7 @@ impl Work<'_> {
     /// The certificate whose place the ordered one takes: RFC 9773 §5.
     fn replaced(&self, opened: &Opened) -> Option<CertificateIdentifier<'static>> {
         opened.directory.renewal_info.as_ref()?;
-        let held = super::keep::Held::read(&self.folder.certificate(&self.job.item))?;
+        let held = super::held::Held::read(&self.folder.certificate(&self.job.item))?;
         let name = renewal::name(&held.leaf).ok()?;
         let (authority, serial) = name.split_once('.')?;
         Some(CertificateIdentifier {
@@ -253,7 +273,28 @@ impl Work<'_> {
         if !file.exists() {
             self.make_key(&file).await?;
         }
+        if !self.entry.fresh
+            && let Some(service) = self.unknown(&file)
+            && certificate.exists()
+            && self.unknown(&certificate).is_none()
+        {
+            // Mail servers that use DANE would turn away. The next key goes on waiting.
+            tracing::warn!(
+                names = self.job.item.names.join(", "),
+                "the next key is not in DNS yet ({service} knows only the one before), so the one before is used once more: `vestibule dns` has the record to publish, which belongs into `dane` as well"
+            );
+            return Ok(certificate);
+        }
         Ok(file)
+    }
+
+    /// The service whose TLSA records say that nobody is to be shown this key.
+    fn unknown(&self, file: &std::path::Path) -> Option<&Service> {
+        if self.job.dane.is_empty() {
+            return None;
+        }
+        let spki = spki(file).ok()?;
+        self.job.dane.unknown_key(&self.job.item.names, &spki)
     }
 
     async fn make_key(&self, file: &std::path::Path) -> Result<(), Trouble> {
@@ -281,6 +322,7 @@ impl Work<'_> {
     async fn keep(&mut self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let (place, id) = (certificate.clone(), self.job.item.id.clone());
+        let key_was_next = key != certificate;
         let whole = blocking(move || {
             let folder = place.parent().unwrap_or(&place).to_owned();
             let received = folder.join(format!(".{id}.received"));
@@ -312,8 +354,10 @@ impl Work<'_> {
         }
         put(&certificate, &whole.text)?;
         let next = self.folder.next_key(&self.job.item);
-        remove(&next)?;
-        if self.job.settings.next_key == NextKey::Staged {
+        if key_was_next {
+            remove(&next)?;
+        }
+        if !next.exists() && self.job.settings.next_key == NextKey::Staged {
             self.make_key(&next).await?;
         }
         Ok(certificate)

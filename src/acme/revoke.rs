@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use instant_acme::{RevocationReason, RevocationRequest};
 
-use super::{Entry, Folder, Item, Phase, Trouble, account, folder::failed, keep::Held};
+use super::{
+    Entry, Folder, Item, Phase, Trouble, account, folder::failed, held::Held, order::STUBBORN,
+};
 use crate::{certs, values::Acme};
 
 /// Why it is not to be believed.
@@ -39,7 +41,13 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
         Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
     };
     let request = RevocationRequest { certificate: &held.leaf, reason: Some(reason) };
-    opened.account.revoke(&request).await?;
+    let mut tries = 0;
+    loop {
+        match opened.account.revoke(&request).await.map_err(Trouble::from) {
+            Err(trouble) if trouble.is_nonce() && tries < STUBBORN => tries += 1,
+            revoked => break revoked?,
+        }
+    }
     let entry = Entry {
         phase: Phase::Revoked,
         names: item.names.clone(),

@@ -1,7 +1,8 @@
 //! Where commands that run beside the front give it answers: it holds the ports, and they do not.
 
 use std::{
-    os::unix::net::UnixStream as Blocking,
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixStream as Blocking},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -59,6 +60,7 @@ impl Socket {
         }
         remove(path)?;
         let listener = UnixListener::bind(path).map_err(failed(path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed(path))?;
         let task = tokio::spawn(async move {
             let mut callers = JoinSet::new();
             loop {

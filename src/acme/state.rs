@@ -60,7 +60,10 @@ pub enum Phase {
 }
 
 /// The largest that is read.
-const LARGEST: u64 = 64 << 10;
+const LARGEST: u64 = 256 << 10;
+
+/// The longest reason that is kept, in characters.
+const REASON: usize = 4000;
 
 impl Entry {
     /// What is known of it; nothing, if nothing can be read.
@@ -82,7 +85,7 @@ impl Entry {
     pub(super) fn fail(&mut self, trouble: &Trouble, now: i64) {
         self.phase = Phase::Failed;
         self.failures = self.failures.saturating_add(1);
-        self.reason = Some(trouble.text.clone());
+        self.reason = Some(trouble.text.chars().take(REASON).collect());
         self.failed_at = Some(now);
         self.limited = trouble.kind == Kind::Limited || trouble.after.is_some();
         self.next = Some(now + schedule::back_off(trouble, self.failures));

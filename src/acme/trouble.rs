@@ -57,6 +57,11 @@ impl Trouble {
         Self { kind, text: words(problem), after: None }
     }
 
+    /// Whether nothing is wrong but a nonce (RFC 8555 §6.5).
+    pub(super) fn is_nonce(&self) -> bool {
+        self.text.ends_with("(badNonce)")
+    }
+
     /// Whether this is that problem of RFC 8555 §6.7.
     pub(super) fn is(error: &Error, name: &str) -> bool {
         matches!(error, Error::Api(problem) if short(problem) == Some(name))

@@ -47,7 +47,7 @@ pub use judge::{
     End, Judgement, NameCheck, Presented, PublicKey, Reference, Remark, Role, Signer, judge,
     public_key,
 };
-pub use load::{Sources, Store, load};
+pub use load::{Sources, Store, load, load_alone};
 pub use name::Name;
 pub use own::own;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{CONFIG, report};
 use crate::{
     acme::{self, Answers, Folder, Item, Job},
-    certs::Severity,
+    certs::{Severity, tlsa::Records},
     config::Config,
     values::Acme,
 };
@@ -102,6 +102,7 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     | Command::Revoke { common, .. }
     | Command::Account(common)) = command;
     let config = Config::read(&common.config)?;
+    let dane = Arc::new(config.dane.read().map_err(|lines| lines.join("\n"))?);
     let Some(real) = config.acme else {
         return Err(format!("{}: there is no `acme` in it", common.config.display()).into());
     };
@@ -129,7 +130,7 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
         }
         let outcome = match outcome {
             Some(outcome) => outcome,
-            None => order(&settings, &real, &item).await,
+            None => order(&settings, &real, &item, &dane).await,
         };
         if !common.json {
             // An order takes its time: who waits sees each as it ends.
@@ -152,11 +153,12 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     Ok(report::exit(worst))
 }
 
-async fn order(settings: &Acme, real: &Acme, item: &Item) -> Outcome {
+async fn order(settings: &Acme, real: &Acme, item: &Item, dane: &Arc<Records>) -> Outcome {
     let job = Job {
         settings: Arc::new(settings.clone()),
         item: item.clone(),
         answers: Answers::There(Folder::of(real).socket()),
+        dane: dane.clone(),
     };
     let done = acme::obtain(&job).await;
     Outcome::of(item, done.map(|file| file.map_or(("busy", None), |file| ("issued", Some(file)))))

@@ -244,7 +244,7 @@ fn domains(section: &mut Section<'_>, challenge: Option<&Challenge>) -> Vec<Vec<
                     section.note_at(&path, format!("`{address}` is an address: DNS cannot show that it is ours; choose http-01 or tls-alpn-01 (RFC 8738)"));
                 }
                 Ok(name) if names.contains(&name) => {
-                    section.note_at(&path, format!("`{name}` is there twice"))
+                    section.note_at(&path, format!("`{name}` is there twice"));
                 }
                 Ok(name) => names.push(name),
             }

@@ -56,7 +56,7 @@ pub async fn run(
     service.prove();
 
     let mut certificates = Certificates::new(service.challenges());
-    certificates.want(service.acme());
+    certificates.want(service.config());
     let mut next = again.then_some(Why::Signal);
     let mut reload: Option<Reload> = None;
     let mut day = interval_at(Instant::now() + DAY, DAY);
@@ -78,7 +78,7 @@ pub async fn run(
                 let why = reload.take().map(|(why, _)| why);
                 service.reload(loaded);
                 if why == Some(Why::Signal) {
-                    certificates.want(service.acme());
+                    certificates.want(service.config());
                 }
             }
         }

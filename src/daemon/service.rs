@@ -18,6 +18,7 @@ use super::{
     admission::{Capacity, Strangers},
     backends::Backends,
     background::quietly,
+    certificates::is_looked_at,
     changes::{Changes, told},
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
@@ -32,7 +33,7 @@ use crate::{
     config::Config,
     session::{House, Policy},
     tls::{Tickets, Upstreams},
-    values::{Acme, Stop},
+    values::Stop,
 };
 
 /// A running front.
@@ -156,7 +157,8 @@ impl Service {
             let (protocol, target) = (policy.protocol.name(), &policy.backend);
             // Where its members differ, that is said now, and not to its first client.
             let _ = policy.backend.learned();
-            if manner.is_standard && is_anyone_there && policy.is_absent() {
+            let is_needed = is_looked_at(self.config.acme.as_ref(), policy.protocol, policy.tls);
+            if manner.is_standard && is_anyone_there && policy.is_absent() && !is_needed {
                 tracing::warn!(address = %bound.address, "{target} refuses connections, so nobody listens for {protocol} here; SIGHUP looks again");
                 continue;
             }
@@ -171,9 +173,9 @@ impl Service {
         self.door.house.challenges.clone()
     }
 
-    /// Which certificates are to come by themselves.
-    pub(super) fn acme(&self) -> Option<&Acme> {
-        self.config.acme.as_ref()
+    /// What is served.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Loads beside the running service, and gets to know new backends.

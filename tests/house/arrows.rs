@@ -71,7 +71,7 @@ const ONE_PLACE: [(&str, &str); 18] = [
     ("dns_lookup::", "src/session/name.rs"),
     ("sd_notify::", "src/daemon/"),
     // The web's side, and the authorities' side: two clients of two kinds of servers.
-    ("hyper::", "src/http/ src/acme/"),
+    ("hyper::", "src/http/ src/acme/http.rs"),
     ("hyper_util::", "src/http/ src/acme/http.rs"),
 ];
 

@@ -153,3 +153,22 @@ fn a_window_in_the_future_is_waited_for() {
         "{orders:?}"
     );
 }
+
+/// Where nothing can be written, that is said, and not again and again.
+#[test]
+fn who_cannot_write_does_not_ask_for_ever() {
+    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
+    let acme = office.folder.path().join("state/acme");
+    fs::remove_dir_all(&acme).unwrap();
+    fs::write(&acme, "").unwrap();
+    let front = Front::start(&office.config(NAME));
+    let said = |line: &Value| line["names"] == NAME && line["level"] == "WARN";
+    front.wait("it is said", 0, said);
+    let mark = front.mark();
+    front.reload();
+    front.wait("it is said to whoever asks", mark, said);
+    assert_eq!(front.log().iter().filter(|line| said(line)).count(), 2);
+    fs::remove_file(&acme).unwrap();
+    front.reload();
+    refused(&front, NAME);
+}

@@ -55,6 +55,16 @@ fn with_the_key_that_they_have() {
     assert!(leaf(&file) != before && key_of(&file) == key, "another certificate for the same key");
 }
 
+/// The record of the key of a certificate, as its content.
+fn record(town: &Town, key: &str) -> String {
+    let folder = town.folder.path();
+    let (pem, der) = (town.folder.write("key.pem", key), folder.join("key.der"));
+    let (pem, der) = (pem.to_str().unwrap(), der.to_str().unwrap());
+    openssl(folder, &["pkey", "-pubin", "-in", pem, "-outform", "DER", "-out", der]);
+    let digest = openssl(folder, &["dgst", "-sha256", der]);
+    format!("3 1 1 {}", digest.trim().rsplit(' ').next().unwrap())
+}
+
 /// The next key's record can be published before the key is used.
 #[test]
 fn with_a_key_that_dns_knows_already() {
@@ -65,23 +75,34 @@ fn with_a_key_that_dns_knows_already() {
     let file = town.certificate(NAME);
     let before = key_of(&file);
     let dns = town.command(&config, &["dns"]).out;
-    let record = |key: &str| {
-        let der = town.folder.path().join("key.der");
-        let pem = town.folder.write("key.pem", key);
-        let (pem, der) = (pem.to_str().unwrap(), der.to_str().unwrap());
-        openssl(
-            town.folder.path(),
-            &["pkey", "-pubin", "-in", pem, "-outform", "DER", "-out", der],
-        );
-        let digest = openssl(town.folder.path(), &["dgst", "-sha256", der]);
-        format!("3 1 1 {}", digest.trim().rsplit(' ').next().unwrap())
-    };
-    assert!(dns.contains(&record(&before)), "{dns}");
+    assert!(dns.contains(&record(&town, &before)), "{dns}");
     let mark = front.mark();
     town.command(&config, &["acme", "renew"]).with(0);
     served(&front, mark);
     let after = key_of(&file);
     assert!(after != before);
-    assert!(dns.contains(&record(&after)), "{} is not in {dns}", record(&after));
+    assert!(dns.contains(&record(&town, &after)), "{} is not in {dns}", record(&town, &after));
     assert!(town.kept("certificates/mail.example.org.ecdsa.next.key").exists(), "and the next one");
+}
+
+/// Where it is written down what DNS knows, no key is used before DNS knows it.
+#[test]
+fn with_the_old_key_until_dns_knows_the_new_one() {
+    let town = Town::new(Manner::default());
+    let config = town.config("tls-alpn-01", "  domains: mail.example.org\n  stage_key: true\n");
+    let front = Front::start(&config);
+    served(&front, 0);
+    let file = town.certificate(NAME);
+    let (before, key) = (leaf(&file), key_of(&file));
+    let next = town.kept("certificates/mail.example.org.ecdsa.next.key");
+    let next = openssl(town.folder.path(), &["pkey", "-in", next.to_str().unwrap(), "-pubout"]);
+    let published = |records: &[String]| {
+        let lines = records.iter().map(|r| format!("    - _25._tcp.{NAME}. IN TLSA {r}\n"));
+        format!("{config}dane:\n  records:\n{}", lines.collect::<String>())
+    };
+    let now = record(&town, &key);
+    town.command(&published(std::slice::from_ref(&now)), &["acme", "renew"]).with(0);
+    assert!(leaf(&file) != before && key_of(&file) == key, "it keeps the key");
+    town.command(&published(&[now, record(&town, &next)]), &["acme", "renew"]).with(0);
+    assert_eq!(key_of(&file), next, "and then changes it");
 }

@@ -45,6 +45,24 @@ fn by_a_handshake() {
 }
 
 #[test]
+fn by_a_request_in_clear() {
+    let town = Town::new(Manner::default());
+    let front = Front::start(&town.config("http-01", DOMAINS));
+    served(&front, 0);
+    town.shown();
+}
+
+/// By hand, the front answers for the command.
+#[test]
+fn by_a_request_in_clear_for_somebody_else() {
+    let town = Town::new(Manner { remembers: 0, ..Manner::default() });
+    let config = town.config("http-01", DOMAINS);
+    let front = Front::start(&config);
+    served(&front, 0);
+    town.command(&config, &["acme", "renew"]).with(0);
+}
+
+#[test]
 fn an_authority_that_was_not_sent_for_gets_no_answer() {
     let town = Town::new(Manner::default());
     let front = Front::start(&town.config("tls-alpn-01", DOMAINS));

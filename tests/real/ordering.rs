@@ -37,13 +37,15 @@ impl Town {
         Self { pebble, host: Host::polite(Talk::Imap), folder: Folder::new() }
     }
 
-    /// A front at the port that the authority looks at.
+    /// A front at the ports that the authority looks at.
     pub(crate) fn config(&self, challenge: &str, more: &str) -> String {
         format!(
-            "hostname: {NAME}\nbackend: {}\nlog: json debug\nstate_dir: {}\nlisteners:\n  - {{ bind: \"{}\", protocol: imap, tls: implicit }}\n{}",
+            "hostname: {NAME}\nbackend: {}\nlog: json debug\nstate_dir: {}\nlisteners:\n  - {{ bind: \"{}\", protocol: imap, tls: implicit }}\n  - {{ bind: \"{}:{}\", protocol: http, tls: none }}\n{}",
             self.host.backend.address,
             self.folder.path().join("state").display(),
             self.address(),
+            self.pebble.ground.address,
+            self.pebble.http,
             self.pebble.as_yaml(challenge, more)
         )
     }

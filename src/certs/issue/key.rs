@@ -4,7 +4,7 @@ use std::{fmt, path::Path, str::FromStr};
 
 use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
-    RsaKeySize,
+    PublicKeyData, RsaKeySize,
 };
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -62,6 +62,11 @@ pub fn new_key(kind: NewKey) -> Result<String, IssueError> {
 /// sign here.
 pub fn pkcs8(file: &Path) -> Result<PrivatePkcs8KeyDer<'static>, IssueError> {
     Ok(request::read(file)?.serialize_der().into())
+}
+
+/// The SubjectPublicKeyInfo (DER) of the one key in this file. Errors: as for [`pkcs8`].
+pub fn spki(file: &Path) -> Result<Vec<u8>, IssueError> {
+    Ok(request::read(file)?.subject_public_key_info())
 }
 
 /// The key as PEM, in PKCS #8.

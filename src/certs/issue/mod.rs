@@ -14,7 +14,7 @@ use rcgen::{SanType, string::Ia5String};
 
 pub use authority::{Issued, authority_and_leaf};
 pub use challenge::challenge;
-pub use key::{NewKey, new_key, pkcs8};
+pub use key::{NewKey, new_key, pkcs8, spki};
 pub use refresh::refresh;
 pub use request::{KeySource, Requested, Subject, request};
 pub use self_signed::self_signed;

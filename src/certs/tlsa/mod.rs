@@ -83,6 +83,21 @@ impl Records {
         ))
     }
 
+    /// The first service at one of these names that has records by leaf, and none for this
+    /// SubjectPublicKeyInfo (DER). `None`: a leaf with this key may be served, as far as that can be
+    /// known without the leaf.
+    #[must_use]
+    pub fn unknown_key(&self, names: &[String], spki: &[u8]) -> Option<&Service> {
+        let hosts: BTreeSet<&str> = names.iter().flat_map(|name| self.hosts(name)).collect();
+        let mut services = hosts.into_iter().flat_map(|host| self.of_host(host));
+        let is_unknown = |records: &[Record]| {
+            let mut usable = records.iter().filter(|record| record.is_usable()).peekable();
+            usable.peek().is_some()
+                && !usable.any(|record| record.usage != Usage::DaneEe || record.is_of_key(spki))
+        };
+        services.find(|(_, records)| is_unknown(records)).map(|(service, _)| service)
+    }
+
     /// The hosts that a certificate's name covers: RFC 9525 §6.3.
     fn hosts<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
         match name.strip_prefix("*.") {

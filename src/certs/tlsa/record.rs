@@ -145,18 +145,27 @@ impl Record {
         }
     }
 
+    /// Whether it would match any leaf with this SubjectPublicKeyInfo (DER).
+    #[must_use]
+    pub fn is_of_key(&self, spki: &[u8]) -> bool {
+        self.usage == Usage::DaneEe && self.selector == Selector::Key && self.holds(spki)
+    }
+
     fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
-        let compared = match self.selector {
-            Selector::Certificate => certificate.to_vec(),
+        match self.selector {
+            Selector::Certificate => self.holds(certificate),
             Selector::Key => match Parsed::new(&certificate.clone().into_owned()) {
-                Ok(parsed) => parsed.spki,
-                Err(_) => return false,
+                Ok(parsed) => self.holds(&parsed.spki),
+                Err(_) => false,
             },
-        };
+        }
+    }
+
+    fn holds(&self, compared: &[u8]) -> bool {
         match self.matching {
             Matching::Full => compared == self.data,
-            Matching::Sha256 => sha256(&compared) == self.data,
-            Matching::Sha512 => sha512(&compared) == self.data,
+            Matching::Sha256 => sha256(compared) == self.data,
+            Matching::Sha512 => sha512(compared) == self.data,
         }
     }
 
