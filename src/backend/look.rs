@@ -175,8 +175,8 @@ pub(super) fn stranger_from(address: IpAddr, link: &Link) -> Facts {
         hops: 0,
         name: None,
         tls: Some(TlsFacts {
-            version: "TLSv1.3",
-            cipher: "TLS_AES_256_GCM_SHA384",
+            version: "TLSv1.3".into(),
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
             group: "X25519",
             sni: None,
             alpn: None,
