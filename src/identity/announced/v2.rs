@@ -165,8 +165,9 @@ fn understand(before: &[u8], tlvs: &[u8]) -> Result<Announced, Wrong> {
             }
             UNIQUE_ID => announced.id = id(value),
             HOPS => {
+                // Whoever adds a second one does not get around the first.
                 if let [hops] = value {
-                    announced.hops = *hops;
+                    announced.hops = announced.hops.max(*hops);
                 }
             }
             ALPN => told.alpn = value,
