@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 
 use serde::Serialize;
 
+use super::turned_away;
 use crate::{
     certs::Severity,
     identity::Identity,
@@ -25,6 +26,8 @@ pub struct Seen {
     pub in_clear: Vec<u8>,
     /// The first octets that it said inside TLS.
     pub inside: Vec<u8>,
+    /// It refused the stranger in these words, and the front was looked at in its own name instead.
+    pub turned_away: Option<String>,
     /// How it ended.
     pub end: Result<Learned, Trouble>,
 }
@@ -40,6 +43,8 @@ pub enum Trouble {
     Insecure(String),
     /// No answer within this time.
     Silent(Duration),
+    /// It refuses the client that it was told of, in these words, and the front itself as well.
+    TurnedAway(String),
     /// There is no connection.
     Unreachable(io::Error),
 }
@@ -75,6 +80,8 @@ pub enum Kind {
     Silent,
     /// TLS comes first there, and is not spoken to it.
     SpeaksTls,
+    /// It refuses the client in whose name it is probed, and perhaps no other.
+    TurnsAway,
     /// There is no connection.
     Unreachable,
     /// It expects the PROXY protocol, which is not spoken to it.
@@ -96,6 +103,7 @@ impl Diagnosis {
 #[must_use]
 pub fn diagnose(seen: &Seen) -> Vec<Diagnosis> {
     let mut found = Vec::new();
+    found.extend(turned_away::diagnose(seen));
     found.extend(stranger(seen).or_else(|| no_proxy(seen)).or_else(|| failed(seen)));
     if seen.end.is_ok() {
         found.extend(wants_starttls(seen));
@@ -105,8 +113,21 @@ pub fn diagnose(seen: &Seen) -> Vec<Diagnosis> {
 }
 
 impl Seen {
+    /// Nothing yet.
+    pub(super) fn none(protocol: Protocol, identity: Identity) -> Self {
+        Self {
+            protocol,
+            identity,
+            tls: None,
+            in_clear: Vec::new(),
+            inside: Vec::new(),
+            turned_away: None,
+            end: Ok(Learned::default()),
+        }
+    }
+
     /// What it said last, where it would say most.
-    fn said(&self) -> &[u8] {
+    pub(super) fn said(&self) -> &[u8] {
         if self.inside.is_empty() { &self.in_clear } else { &self.inside }
     }
 
@@ -248,6 +269,7 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
             return Some(Diagnosis::error(Kind::Insecure, text));
         }
         Trouble::Ill(why) => return Some(Diagnosis::error(Kind::Ill, why.as_str())),
+        Trouble::TurnedAway(_) => return None,
         Trouble::Insecure(why) => {
             let hint = if is_proxied(seen.identity) && seen.tls == Some(BackendTlsMode::Implicit) {
                 " (the PROXY header comes before TLS: is it expected on this port?)"

@@ -13,6 +13,7 @@ mod probe;
 mod relaying;
 mod routes;
 mod secure;
+mod turned_away;
 mod visit;
 
 use std::{
@@ -215,6 +216,15 @@ impl Backend {
     /// Somebody waits for it: the next probe need not.
     pub fn hurry(&self) {
         self.wake.notify_one();
+    }
+
+    /// Probed and found well, though it tells the probe nothing.
+    fn answers(&self, host: &str) {
+        if self.learned.load().is_none() {
+            self.learned.store(Some(Arc::new(turned_away::nothing_learned(host))));
+        }
+        self.absent.store(false, Ordering::Relaxed);
+        self.well(Health::probed);
     }
 
     /// Probed and found well.

@@ -1,14 +1,8 @@
 use super::*;
 
 fn seen(protocol: Protocol, identity: Identity, said: &str, fails: Option<Trouble>) -> Seen {
-    Seen {
-        protocol,
-        identity,
-        tls: None,
-        in_clear: said.into(),
-        inside: Vec::new(),
-        end: fails.map_or(Ok(Learned::default()), Err),
-    }
+    let end = fails.map_or(Ok(Learned::default()), Err);
+    Seen { in_clear: said.into(), end, ..Seen::none(protocol, identity) }
 }
 
 fn kinds(seen: &Seen) -> Vec<Kind> {
