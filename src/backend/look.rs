@@ -13,6 +13,7 @@ use super::{
     Key, Seen, Trouble,
     diagnose::protest,
     dial,
+    hello::begins_with_tls,
     secure::{Consent, Insecure, shake, upgrade},
     turned_away,
 };
@@ -56,6 +57,10 @@ async fn look_as(who: fn(&Link) -> Facts, key: &Key, host: &str, timeouts: &Time
     let heard = (&mut seen.in_clear, &mut seen.inside);
     let end = timeout(timeouts.greeting, visit(link, who, key, host, heard)).await;
     seen.end = end.unwrap_or(Err(Trouble::Silent(timeouts.greeting)));
+    let is_silent = matches!(seen.end, Err(Trouble::Closed(_) | Trouble::Silent(_)));
+    if is_silent && key.tls.is_none() && seen.in_clear.is_empty() {
+        seen.answers_tls = begins_with_tls(who, key, host, timeouts).await;
+    }
     if let Ok(learned) = &mut seen.end
         && key.protocol == Protocol::Sieve
         && !seen.inside.is_empty()

@@ -5,6 +5,7 @@ mod choice;
 mod diagnose;
 mod dial;
 mod health;
+mod hello;
 mod look;
 mod memory;
 mod names;
