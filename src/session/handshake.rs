@@ -64,12 +64,17 @@ pub(super) async fn handshake(
     policy: &Policy,
     house: &House,
 ) -> Result<Shaken, Unshaken> {
-    let start = match feed(&glued)? {
-        Fed::Whole(accepted) => StartHandshake::from_parts(*accepted, tcp),
-        Fed::Part(acceptor) => LazyConfigAcceptor::new(*acceptor, tcp).await?,
+    let start = match feed(&glued) {
+        Ok(Fed::Whole(accepted)) => StartHandshake::from_parts(*accepted, tcp),
+        Ok(Fed::Part(acceptor)) => LazyConfigAcceptor::new(*acceptor, tcp).await?,
+        Err(Unfed { error, alert }) => {
+            let mut tcp = tcp;
+            take_leave(&mut tcp, &alert, policy.timeouts.closing).await;
+            return Err(error.into());
+        }
     };
     drop(glued);
-    let asked = start.client_hello().server_name().map(str::to_owned);
+    let asked = start.client_hello().server_name().map(name);
     if tls::is_challenge(&start.client_hello()) {
         return Err(answer(start, asked, policy, house).await);
     }
@@ -143,16 +148,35 @@ enum Fed {
     Whole(Box<rustls::server::Accepted>),
 }
 
-fn feed(mut glued: &[u8]) -> io::Result<Fed> {
+/// What was glued is no beginning of a handshake.
+struct Unfed {
+    error: io::Error,
+    /// What the client is to be told.
+    alert: Vec<u8>,
+}
+
+impl From<io::Error> for Unfed {
+    fn from(error: io::Error) -> Self {
+        Self { error, alert: Vec::new() }
+    }
+}
+
+fn feed(mut glued: &[u8]) -> Result<Fed, Unfed> {
     let mut acceptor = Acceptor::default();
     while !glued.is_empty() {
         acceptor.read_tls(&mut glued)?;
         match acceptor.accept() {
             // What would be left over then is not a part of any ClientHello.
-            Ok(Some(_)) if !glued.is_empty() => return Err(io::ErrorKind::InvalidData.into()),
+            Ok(Some(_)) if !glued.is_empty() => {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
             Ok(Some(accepted)) => return Ok(Fed::Whole(Box::new(accepted))),
             Ok(None) => {}
-            Err((error, _)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err((error, mut alert)) => {
+                let mut unfed = Unfed::from(io::Error::new(io::ErrorKind::InvalidData, error));
+                alert.write_all(&mut unfed.alert)?;
+                return Err(unfed);
+            }
         }
     }
     Ok(Fed::Part(Box::new(acceptor)))
@@ -187,7 +211,7 @@ fn facts(connection: &ServerConnection, judge: Option<&Judge>) -> TlsFacts {
             .negotiated_key_exchange_group()
             .and_then(|group| group.name().as_str())
             .unwrap_or(""),
-        sni: connection.server_name().map(str::to_owned),
+        sni: connection.server_name().map(name),
         alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
         resumed: connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
         client: judge.and_then(|judge| client(judge.verdict(connection.peer_certificates()?)?)),
@@ -202,6 +226,11 @@ fn client(Verdict { verified, client }: Verdict) -> Option<Box<ClientCertificate
         issuer: client.issuer,
         fingerprint: client.fingerprint,
     }))
+}
+
+/// RFC 6066 §3 wants a name without a dot at its end; some write one, and mean the same.
+fn name(asked: &str) -> String {
+    asked.trim_end_matches('.').to_owned()
 }
 
 /// rustls has its own names for TLS 1.3's suites.

@@ -47,6 +47,27 @@ fn plaintext_behind_the_command_ends_the_session() {
     }
 }
 
+/// A hello that came in one segment with the command and makes no sense is answered with an alert, as it is on
+/// its own; a name with a dot at its end is but a name.
+#[test]
+fn a_hello_glued_to_the_command_is_answered() {
+    let stage = Stage::set();
+    for talk in TALKS {
+        let host = Host::polite(talk);
+        let front = stage.front(&[(talk.name(), "starttls", host.backend.address)], "");
+        let (command, consent) = talk.upgrade();
+        let answer = |name: &str| {
+            let mut peer = connect(front.address(0));
+            peer.until(talk.greeted());
+            peer.send([command.as_bytes(), &Hello::default().asking(name).record()].concat());
+            assert!(peer.line().starts_with(consent));
+            Answer::read(&mut peer)
+        };
+        assert!(matches!(answer("a..example.org"), Answer::Alert(_)), "{talk:?}");
+        assert_eq!(answer(&format!("{NAME}.")).leaf(), &der(&stage.leaf.cert)[..], "{talk:?}");
+    }
+}
+
 /// I3, P6, M12: in a second segment it is what TLS sees first, and that is no handshake.
 #[test]
 fn plaintext_instead_of_a_handshake_ends_the_session() {

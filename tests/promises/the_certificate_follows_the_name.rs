@@ -15,7 +15,7 @@ use crate::{
         peer::connect,
         tls::{Client, NAME, VERSIONS, der},
     },
-    stage::Stage,
+    stage::{Stage, s_client},
 };
 
 /// A front on all addresses, with a certificate for each of these sets of names.
@@ -24,7 +24,7 @@ struct Shop {
     leafs: Vec<Leaf>,
     ca: Ca,
     _host: Host,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Shop {
@@ -46,7 +46,7 @@ listeners: [ {{ bind: \"0.0.0.0:0\", protocol: imap, tls: implicit{listener} }} 
             folder.path().display(),
             host.backend.address
         ));
-        Self { front, leafs, ca, _host: host, _folder: folder }
+        Self { front, leafs, ca, _host: host, folder }
     }
 
     /// Who comes to this address and sends this hello sees the n-th certificate, or this alert.
@@ -123,6 +123,31 @@ fn no_name_at_all_is_no_harm() {
         let is_fine = answer.is_err() || answer == Ok(0);
         assert!(is_fine, "{}: {answer:?}", name.escape_ascii());
         assert_eq!(shop.asked("imap.example.org"), Ok(1), "and goes on");
+    }
+}
+
+/// RFC 6066 §3 wants no dot at the end. Whoever writes one means the same name, and gets its certificate; the
+/// backend hears the name.
+#[test]
+fn a_dot_at_its_end_changes_nothing() {
+    for strict in ["", ", unknown_name: reject"] {
+        let shop = Shop::open(&[&[NAME], &["*.example.net"]], "", strict);
+        assert_eq!(shop.asked("imap.example.net."), Ok(1));
+        assert_eq!(shop.asked("IMAP.Example.NET."), Ok(1));
+        let other = shop.asked("imap.example.com.");
+        assert_eq!(other, if strict.is_empty() { Ok(0) } else { Err(112) });
+        // As OpenSSL sends it, in TLS 1.3.
+        let root = shop.ca.write_root(shop.folder.path());
+        let name = "imap.example.net";
+        let dotted = format!("{name}.");
+        let said = s_client(
+            shop.front.address(0),
+            &root,
+            &["-servername", &dotted, "-verify_hostname", name],
+        );
+        assert!(said.is_ok(), "{said:?}");
+        let sni = shop.front.wait("a session", 0, |line| line["sni"] == name);
+        assert_eq!(sni["certificate"], "*.example.net", "{sni}");
     }
 }
 

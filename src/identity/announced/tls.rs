@@ -41,7 +41,8 @@ impl Told<'_> {
             version: graphic(parts.version, LONGEST_VERSION).unwrap_or_default().into(),
             cipher: graphic(parts.cipher, LONGEST_CIPHER).unwrap_or_default().into(),
             group: "",
-            sni: name.map(|name| name.to_ascii_lowercase()),
+            // As our own handshakes leave it: RFC 6066 §3.
+            sni: name.map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
             alpn: has_alpn.then(|| self.alpn.to_vec()),
             resumed: bits & (CERT_CONN | CERT_SESS) == CERT_SESS,
             client: client.map(Box::new),
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn what_was_agreed_on_with_the_front() {
         let ssl = ssl(CLIENT_SSL, 0, &[VERSION, SUITE]);
-        let told = Told { alpn: b"imap", authority: b"Mail.Example.org", ssl: &ssl };
+        let told = Told { alpn: b"imap", authority: b"Mail.Example.org.", ssl: &ssl };
         let facts = told.facts().unwrap();
         assert_eq!((&*facts.version, &*facts.cipher), ("TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384"));
         assert_eq!(facts.sni.as_deref(), Some("mail.example.org"));
