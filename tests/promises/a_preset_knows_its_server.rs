@@ -52,7 +52,8 @@ fn and_how_it_learns_who_calls() {
         assert_eq!(found.len(), listeners, "{preset}: {found:#?}");
         let ending = if told { "(proxy-v2)" } else { "(none)" };
         let is_told = |line: &String| {
-            line.ends_with(if line.contains(" http ") { "(forwarded)" } else { ending })
+            let is_web = line.contains(" http ") && !told;
+            line.ends_with(if is_web { "(forwarded)" } else { ending })
         };
         assert!(found.iter().all(is_told), "{preset}: {found:#?}");
         // Whoever learns nothing is warned about as for `identity: none`: on 25, 465 and 587.
