@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, Weak,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,8 @@ pub struct Had {
     told: OnceLock<Told>,
     pub(super) octets: [AtomicU64; 2],
     pub(super) requests: AtomicU64,
+    /// Nothing is on its way to it, and nothing has come from it: only looked at with HTTP/1.
+    pub(super) is_quiet: AtomicBool,
     /// Requests whose answers are not at their end.
     pub(super) open: AtomicUsize,
     last: Mutex<Option<Target>>,
