@@ -20,6 +20,7 @@
 //!
 //! - [`cli`]: arguments → one command → exit code
 //! - [`daemon`]: the process: sockets, limits, signals, reloads
+//! - [`acme`]: certificates that come by themselves: orders, renewals, answers to challenges
 //! - [`observe`]: the log, and what is said once for many sessions
 //! - [`outside`]: what a client sees of any server, for `vestibule probe`
 //! - [`session`]: one client's way through the house; [`session::serve()`] reads top to bottom
@@ -37,6 +38,7 @@
 //!
 //! Whoever adds a protocol begins in `protocol/table.rs` and is led on by the compiler.
 
+pub mod acme;
 pub mod backend;
 pub mod certs;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! Newtypes that more than one room uses. Each can only hold what its name says.
 
+mod acme;
 mod network;
 mod place;
 mod quantity;
@@ -13,6 +14,9 @@ use serde::{
     de::{self, Visitor},
 };
 
+pub use acme::{
+    Acme, Challenge, ExternalAccount, NextKey, OrderedKey, server_name as acme_server_name,
+};
 pub use network::Network;
 pub use place::{Balance, MOST_MEMBERS, Site, Target};
 pub use quantity::{Duration, Size};

@@ -1,18 +1,15 @@
 //! A certificate that can be served.
 
-use std::{
-    fmt,
-    path::Path,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, path::Path, sync::Arc};
 
 use rustls::{SignatureAlgorithm, SignatureScheme, pki_types::CertificateDer, sign::CertifiedKey};
 use serde::Serialize;
 
 use super::{
     Code, Finding,
-    chain::{Chain, End},
+    chain::{Chain, End, Proof},
     files::Key,
+    late::Late,
     x509::Parsed,
 };
 
@@ -78,8 +75,8 @@ pub struct Certificate {
     pub(super) file: Arc<Path>,
     /// The folder whose business it is.
     pub(super) place: Arc<Path>,
-    /// How many issuers have really signed what is before them: found out before it is first shown.
-    proven: OnceLock<usize>,
+    /// Found out before it is first shown.
+    proof: Late<Proof>,
 }
 
 impl Certificate {
@@ -95,7 +92,7 @@ impl Certificate {
             chain,
             file: file.clone(),
             place: place.clone(),
-            proven: OnceLock::new(),
+            proof: Late::default(),
         }
     }
 
@@ -144,8 +141,8 @@ impl Certificate {
     pub fn issuance(&self) -> Issuance {
         match self.chain.end {
             End::SelfSigned => Issuance::SelfSigned,
-            End::Trusted => Issuance::Authority,
-            End::Private | End::Unknown | End::Missing => Issuance::PrivateAuthority,
+            End::Trusted if self.proof().has_root => Issuance::Authority,
+            _ => Issuance::PrivateAuthority,
         }
     }
 
@@ -208,23 +205,35 @@ impl Certificate {
 
     /// Whether the signatures in its chain have been verified, or there are none.
     pub(super) fn is_proven(&self) -> bool {
-        self.chain.issuers.is_empty() || self.proven.get().is_some()
+        !self.chain.is_to_be_proven() || self.proof.get().is_some()
     }
 
     /// Makes sure of the signatures in its chain, and says which is wrong.
     #[must_use]
     pub fn prove(&self) -> Option<Finding> {
-        let liar = self.chain.issuers.get(self.sent().len())?;
-        let text = format!(
-            "what is at hand as {} has the name and the key id of an issuer in this chain, and has not signed it; the chain is sent without it, and clients will fail",
-            liar.subject.1
-        );
+        let text = if let Some(liar) = self.chain.issuers.get(self.sent().len()) {
+            format!(
+                "what is at hand as {} has the name and the key id of an issuer in this chain, and has not signed it; the chain is sent without it, and clients will fail",
+                liar.subject.1
+            )
+        } else if self.proof().has_root {
+            return None;
+        } else {
+            let last = self.chain.last(&self.leaf);
+            format!(
+                "the root that is known here as {} has the name and the key id of the issuer of {}, and has not signed it: clients will fail, unless they know another of that name",
+                last.issuer.1, last.subject.1
+            )
+        };
         Some(Finding::new(Code::SignatureWrong, &*self.file, text))
     }
 
     /// The issuers that have really signed what is before them.
     fn sent(&self) -> &[Arc<Parsed>] {
-        let proven = *self.proven.get_or_init(|| self.chain.proven(&self.leaf));
-        self.chain.issuers.get(..proven).unwrap_or_default()
+        self.chain.issuers.get(..self.proof().issuers).unwrap_or_default()
+    }
+
+    fn proof(&self) -> Proof {
+        self.proof.or_make(|| self.chain.proven(&self.leaf))
     }
 }

@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{trust::Anchors, x509::Parsed};
+use super::{
+    trust::{Anchors, Namesakes},
+    x509::Parsed,
+};
 
 /// No public chain comes near it.
 const LONGEST: usize = 8;
@@ -35,6 +38,17 @@ impl Pool {
             }
         }
         Self(pool)
+    }
+
+    /// Whether it holds the very same ones as the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let is_same = |(name, named): (&Vec<u8>, &Vec<Arc<Parsed>>)| {
+            other.0.get(name).is_some_and(|others| {
+                named.len() == others.len()
+                    && named.iter().zip(others).all(|(one, other)| Arc::ptr_eq(one, other))
+            })
+        };
+        self.0.len() == other.0.len() && self.0.iter().all(is_same)
     }
 
     /// All of them.
@@ -69,6 +83,27 @@ pub(super) struct Chain {
     /// it out.
     pub issuers: Vec<Arc<Parsed>>,
     pub end: End,
+    root: Root,
+}
+
+/// Who is said to have signed the last certificate of a chain, and is not sent.
+#[derive(Clone, Debug)]
+enum Root {
+    /// Nobody who is known.
+    Unknown,
+    /// One of the trusted.
+    Trusted(Arc<Namesakes>),
+    /// One that lies among the files.
+    AtHand(Arc<Parsed>),
+}
+
+/// How far a chain has been found to be what it seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// So many of the issuers have signed what comes before them.
+    pub issuers: usize,
+    /// Whether the root, where one is known, has signed the last of them.
+    pub has_root: bool,
 }
 
 /// How a chain ends, the best first.
@@ -91,17 +126,23 @@ impl Chain {
     /// The best chain from this leaf.
     pub(super) fn build(leaf: &Arc<Parsed>, pool: &Pool, anchors: &Anchors, now: i64) -> Self {
         if leaf.is_self_signed() {
-            return Self { issuers: Vec::new(), end: End::SelfSigned };
+            return Self::ending(End::SelfSigned);
         }
         let mut search = Search { pool, anchors, now, steps: 0, best: None };
         search.walk(&mut vec![leaf]);
-        let Some((_, mut path, end)) = search.best.take() else {
-            return Self { issuers: Vec::new(), end: End::Missing };
+        let Some((_, mut path, end, mut root)) = search.best.take() else {
+            return Self::ending(End::Missing);
         };
         if let Some(cross) = search.cross_signed(&path, end) {
             path.push(cross);
+            // Its own issuer is another one; without it, the chain ends as well as it did.
+            root = Root::Unknown;
         }
-        Self { issuers: path.into_iter().skip(1).cloned().collect(), end }
+        Self { issuers: path.into_iter().skip(1).cloned().collect(), end, root }
+    }
+
+    fn ending(end: End) -> Self {
+        Self { issuers: Vec::new(), end, root: Root::Unknown }
     }
 
     /// The certificate whose issuer is not sent.
@@ -109,10 +150,24 @@ impl Chain {
         self.issuers.last().map_or(leaf, AsRef::as_ref)
     }
 
-    /// How many of the issuers have signed what comes before them. Verifies signatures.
-    pub(super) fn proven(&self, leaf: &Parsed) -> usize {
+    /// Whether there is anything to verify.
+    pub(super) fn is_to_be_proven(&self) -> bool {
+        !self.issuers.is_empty() || !matches!(self.root, Root::Unknown)
+    }
+
+    /// Verifies the signatures.
+    pub(super) fn proven(&self, leaf: &Parsed) -> Proof {
         let signed = std::iter::once(leaf).chain(self.issuers.iter().map(AsRef::as_ref));
-        signed.zip(&self.issuers).take_while(|(below, issuer)| issuer.signed(below)).count()
+        let links = signed.zip(&self.issuers);
+        let issuers = links.take_while(|(below, issuer)| issuer.signed(below)).count();
+        let last = self.last(leaf);
+        let has_root = match &self.root {
+            _ if issuers < self.issuers.len() => true,
+            Root::Unknown => true,
+            Root::Trusted(named) => named.have_signed(last),
+            Root::AtHand(root) => root.signed(last),
+        };
+        Proof { issuers, has_root }
     }
 }
 
@@ -127,7 +182,7 @@ struct Search<'a> {
     anchors: &'a Anchors,
     now: i64,
     steps: usize,
-    best: Option<(Rank, Path<'a>, End)>,
+    best: Option<(Rank, Path<'a>, End, Root)>,
 }
 
 impl<'a> Search<'a> {
@@ -138,14 +193,14 @@ impl<'a> Search<'a> {
             return;
         }
         let mut is_end = true;
-        if self.anchors.has_named_issuer_of(last) {
-            self.offer(path, End::Trusted);
+        if let Some(named) = self.anchors.named_issuers_of(last) {
+            self.offer(path, End::Trusted, || Root::Trusted(named.clone()));
             is_end = false;
         }
         for issuer in self.pool.issuers_of(last) {
             if issuer.is_self_signed() {
                 let end = if self.anchors.has(issuer) { End::Trusted } else { End::Private };
-                self.offer(path, end);
+                self.offer(path, end, || Root::AtHand(issuer.clone()));
                 is_end = false;
             } else if path.len() < LONGEST && path.iter().all(|p| p.der != issuer.der) {
                 path.push(issuer);
@@ -159,11 +214,12 @@ impl<'a> Search<'a> {
             // have it. Without a trust store there is no telling.
             let is_missing =
                 path.len() == 1 || (last.ca_issuers.is_some() && !self.anchors.is_empty());
-            self.offer(path, if is_missing { End::Missing } else { End::Unknown });
+            let end = if is_missing { End::Missing } else { End::Unknown };
+            self.offer(path, end, || Root::Unknown);
         }
     }
 
-    fn offer(&mut self, path: &Path<'a>, end: End) {
+    fn offer(&mut self, path: &Path<'a>, end: End, root: impl FnOnce() -> Root) {
         let issuers = path.get(1..).unwrap_or_default();
         let is_expired = issuers.iter().any(|c| !c.is_valid_at(self.now));
         let length = isize::try_from(path.len()).unwrap_or(isize::MAX);
@@ -176,7 +232,7 @@ impl<'a> Search<'a> {
         let lasts = issuers.iter().map(|c| c.not_after).min().unwrap_or(i64::MAX);
         let rank = (is_expired, class, length, Reverse(lasts));
         if self.best.as_ref().is_none_or(|(best, ..)| rank < *best) {
-            self.best = Some((rank, path.clone(), end));
+            self.best = Some((rank, path.clone(), end, root()));
         }
     }
 

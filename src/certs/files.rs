@@ -1,13 +1,12 @@
 //! Files and folders, looked at so that what has not changed is not read again.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    ffi::OsStr,
+    collections::HashMap,
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -37,16 +36,21 @@ pub(super) struct Stamp(u64);
 
 impl Stamp {
     /// `None` if it changed just now: then it has to be read again next time.
-    fn of(meta: &Metadata) -> Option<Self> {
+    pub(super) fn of(meta: &Metadata) -> Option<Self> {
         // The time of the last change of any kind, which nobody can set.
-        if meta.ctime() > now() - UNSETTLED {
+        if !has_settled(meta.ctime(), now()) {
             return None;
         }
+        // It follows every other: those of the content, of the mode, of the owner.
         let mut hasher = DefaultHasher::new();
-        (meta.dev(), meta.ino(), meta.size(), meta.mode()).hash(&mut hasher);
-        (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
+        (meta.dev(), meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
         Some(Self(hasher.finish()))
     }
+}
+
+/// Whether a change in this second would be told from one that comes now.
+fn has_settled(changed: i64, now: i64) -> bool {
+    changed <= now - UNSETTLED
 }
 
 /// A private key, ready to sign.
@@ -85,35 +89,16 @@ pub(super) fn read(path: &Path) -> Result<Option<pem::Content>, Finding> {
 }
 
 /// Certificates that have been read before: of ten thousand copies, one is kept.
+///
+/// By their last octets, which are of the signature and so their own: to hash all of each would take
+/// longer than to read it. Of two that somebody has made alike there, one is kept twice.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<HashSet<ByDer>>);
-
-#[derive(Debug)]
-struct ByDer(Arc<Parsed>);
-
-impl PartialEq for ByDer {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.der == other.0.der
-    }
-}
-
-impl Eq for ByDer {}
-
-impl Hash for ByDer {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.der.as_ref().hash(state);
-    }
-}
-
-impl std::borrow::Borrow<[u8]> for ByDer {
-    fn borrow(&self) -> &[u8] {
-        &self.0.der
-    }
-}
+pub(super) struct Known(Mutex<HashMap<[u8; 16], Arc<Parsed>>>);
 
 impl Known {
     pub(super) fn of<'a>(certificates: impl Iterator<Item = &'a Arc<Parsed>>) -> Self {
-        Self(Mutex::new(certificates.cloned().map(ByDer).collect()))
+        let by_end = certificates.filter_map(|c| Some((*c.der.last_chunk()?, c.clone())));
+        Self(Mutex::new(by_end.collect()))
     }
 
     fn parsed(
@@ -125,11 +110,15 @@ impl Known {
             return Ok(same.clone());
         }
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(der.as_ref()) {
-            return Ok(known.0.clone());
+        let end: Option<[u8; 16]> = der.last_chunk().copied();
+        if let Some(known) = end.and_then(|end| lock().get(&end).filter(|c| c.der == *der).cloned())
+        {
+            return Ok(known);
         }
         let parsed = Arc::new(Parsed::new(der)?);
-        lock().insert(ByDer(parsed.clone()));
+        if let Some(end) = end {
+            lock().insert(end, parsed.clone());
+        }
         Ok(parsed)
     }
 }
@@ -211,70 +200,6 @@ fn all(file: &mut impl Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(octets)
 }
 
-/// What is in a folder, in order of name, without what is hidden.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Listing {
-    pub stamp: Option<Stamp>,
-    pub files: Vec<PathBuf>,
-    pub folders: Vec<PathBuf>,
-}
-
-impl Listing {
-    /// What is there now, and what tells the folder from all others.
-    pub(super) fn look(folder: &Path) -> io::Result<(Self, (u64, u64))> {
-        let meta = fs::metadata(folder)?;
-        let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
-        let mut stamp = Stamp::of(&meta);
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            // Hidden, or a key that is only to be published: `tlsa::next_key` reads it.
-            if name.as_encoded_bytes().starts_with(b".") || is_staged(&name) {
-                continue;
-            }
-            let path = entry.path();
-            let kind = match entry.file_type()? {
-                kind if kind.is_symlink() => fs::metadata(&path).map_or_else(
-                    |_| {
-                        // A link to nowhere is said to be unreadable when it is read. What it leads
-                        // to may come, file or folder, and nothing here changes by that.
-                        stamp = None;
-
-                        kind
-                    },
-                    |meta| meta.file_type(),
-                ),
-                kind => kind,
-            };
-            // Somebody expects a file there: to say that it is none, it has to be read.
-            if kind.is_dir() && !pem::is_promised(&path) {
-                folders.insert(path);
-            } else {
-                files.insert(path);
-            }
-        }
-        let listing = Self {
-            stamp,
-            files: files.into_iter().collect(),
-            folders: folders.into_iter().collect(),
-        };
-        Ok((listing, (meta.dev(), meta.ino())))
-    }
-
-    /// What tells a folder from all others, if it still is as it was.
-    pub(super) fn is_settled(stamp: Option<Stamp>, folder: &Path) -> Option<(u64, u64)> {
-        let meta = fs::metadata(folder).ok()?;
-        (stamp.is_some() && Stamp::of(&meta) == stamp).then(|| (meta.dev(), meta.ino()))
-    }
-}
-
-/// Whether a file is for later: `next.key`, `NAME.next.pem`.
-fn is_staged(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    let stem = name.strip_suffix(".key").or_else(|| name.strip_suffix(".pem"));
-    stem.is_some_and(|stem| stem == "next" || stem.ends_with(".next"))
-}
-
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
     Finding::new(Code::Unreadable, path, format!("it cannot be read: {error}"))
 }
@@ -346,6 +271,21 @@ mod tests {
             let most = buffer.len().min(3);
             self.0.read(&mut buffer[..most])
         }
+    }
+
+    /// What is written right after a look may have the same times as what was seen: steps of two
+    /// seconds are the coarsest that there are.
+    #[test]
+    fn what_changed_just_now_is_read_again() {
+        for (changed, now, settled) in [(100, 100, false), (100, 101, false), (100, 102, true)] {
+            assert_eq!(has_settled(changed, now), settled, "{changed} at {now}");
+        }
+        let path = std::env::temp_dir().join(format!("vestibule-settled-{}", std::process::id()));
+        fs::write(&path, "new").unwrap();
+        let new = File::look(&path, None, &Known::default());
+        let is_settled = new.is_settled();
+        fs::remove_file(&path).unwrap();
+        assert!(!is_settled, "it was written a moment ago");
     }
 
     #[test]

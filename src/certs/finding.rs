@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
 use serde::{Serialize, Serializer};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing, and nothing is wrong.
@@ -53,10 +53,12 @@ pub enum Code {
     NothingThere,
     PreviousKept,
     TlsaMismatch,
+    OrderFailed,
+    OrderPending,
 }
 
 /// What the default policy does about each, in the order of the numbers.
-const TABLE: [(Code, &str, Severity); 23] = [
+const TABLE: [(Code, &str, Severity); 25] = [
     (Code::KeyMismatch, "the key does not match", Severity::Error),
     (Code::KeyEncrypted, "the key is encrypted", Severity::Error),
     (Code::NoKey, "there is no key", Severity::Error),
@@ -80,6 +82,8 @@ const TABLE: [(Code, &str, Severity); 23] = [
     (Code::NothingThere, "there is nothing to serve", Severity::Warning),
     (Code::PreviousKept, "the one before it is served on", Severity::Error),
     (Code::TlsaMismatch, "no TLSA record covers the key", Severity::Error),
+    (Code::OrderFailed, "a certificate cannot be had", Severity::Warning),
+    (Code::OrderPending, "a certificate is on its way", Severity::Note),
 ];
 
 impl Code {
@@ -171,7 +175,7 @@ impl Policy {
 }
 
 /// Something wrong with a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// What it is.
     pub code: Code,
@@ -210,6 +214,7 @@ mod tests {
         assert_eq!(Code::KeyMismatch.to_string(), "V001");
         assert_eq!(Code::ChainIncomplete.to_string(), "V007");
         assert_eq!(Code::TlsaMismatch.to_string(), "V023");
+        assert_eq!(Code::OrderPending.to_string(), "V025");
         assert_eq!("V7".parse::<Code>(), Err(()));
     }
 }

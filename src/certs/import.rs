@@ -6,12 +6,13 @@
 use std::{
     collections::BTreeSet,
     fmt, fs, io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{
-    Code, Finding, Severity, Sources, files, load,
+    Code, Finding, Policy, Severity, Sources, files, load,
     pem::{self, Content},
     x509::Parsed,
 };
@@ -27,6 +28,8 @@ pub struct Parts<'a> {
     pub chain: &'a [PathBuf],
     /// Files and folders to complete the chain from.
     pub intermediates: &'a [PathBuf],
+    /// What is done about findings where it will be served.
+    pub policy: &'a Policy,
 }
 
 /// What came of the parts.
@@ -82,6 +85,7 @@ pub fn combine(parts: Parts<'_>, folder: &Path) -> io::Result<Combined> {
     let sources = Sources {
         certificates: vec![stage.folder.clone()],
         intermediates: parts.intermediates.to_vec(),
+        policy: parts.policy.clone(),
         ..Sources::default()
     };
     let store = load(&sources, None);
@@ -164,6 +168,30 @@ fn certificates(content: &Content) -> String {
     content.certificates.iter().map(|der| pem::encode_certificate(der)).collect()
 }
 
+/// How the names of hidden folders begin.
+const STAGE: &str = ".vestibule-import-";
+
+/// No import takes so long.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// Removes what imports have left behind that were killed: there are keys in it.
+fn sweep(folder: &Path) {
+    let is_left_over = |entry: &fs::DirEntry| {
+        let meta = entry.metadata().ok()?;
+        let age = meta.modified().ok()?.elapsed().ok()?;
+        let is_ours = meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw();
+        (is_ours && age > LONGEST).then_some(())
+    };
+    // What cannot be looked at or removed is no reason not to import.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(STAGE.as_bytes())
+            && is_left_over(&entry).is_some()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A hidden folder for nobody else. It is removed, whatever happens.
 struct Stage {
     folder: PathBuf,
@@ -173,9 +201,10 @@ struct Stage {
 
 impl Stage {
     fn new(folder: &Path) -> io::Result<Self> {
+        sweep(folder);
         let mut n = 0;
         loop {
-            let path = folder.join(format!(".vestibule-import-{}-{n}", std::process::id()));
+            let path = folder.join(format!("{STAGE}{}-{n}", std::process::id()));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 // What a process that had our number left behind is not ours.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 100 => n += 1,

@@ -31,7 +31,7 @@ impl Store {
     ) {
         let before = self.findings.len();
         self.say(place.findings().cloned().chain(findings));
-        let certificates = self.choose(fresh, old);
+        let (certificates, refused) = self.choose(fresh, old);
         let is_same = |(old, new): (&&Arc<Certificate>, _)| Arc::ptr_eq(old, new);
         if old.len() == certificates.len() && old.iter().zip(&certificates).all(is_same) {
             self.certificates.extend(certificates);
@@ -51,7 +51,9 @@ impl Store {
             let is_covered = names.peek().is_some() && names.all(|name| covered.contains(&name));
             // What is wrong elsewhere in the folder is no reason to doubt what a file has now.
             let is_replaced = served.contains(old.file()) && !broken.contains(old.file());
-            if is_covered || is_replaced || !place.wants(old.file()) {
+            // It is there as it was, and it is the policy that has changed.
+            let is_refused = refused.iter().any(|c| c.leaf.der == old.leaf.der);
+            if is_covered || is_replaced || is_refused || !place.wants(old.file()) {
                 continue;
             }
             if !broken.is_empty() && place.may_have(old.file()) {
@@ -70,42 +72,56 @@ impl Store {
         self.kept.extend(kept);
     }
 
-    /// Those that are served, and in place of those that are worse than before, the old ones.
-    fn choose(&mut self, fresh: Vec<Fresh>, old: &[&Arc<Certificate>]) -> Vec<Arc<Certificate>> {
-        let mut certificates: Vec<Arc<Certificate>> = Vec::new();
+    /// Those that are served, with the old ones in place of those that are worse than before; and those
+    /// that the policy refuses.
+    fn choose(
+        &mut self,
+        fresh: Vec<Fresh>,
+        old: &[&Arc<Certificate>],
+    ) -> (Vec<Arc<Certificate>>, Vec<Arc<Certificate>>) {
+        let (mut certificates, mut refused): (Vec<Arc<Certificate>>, _) = (Vec::new(), Vec::new());
         for Fresh { certificate, findings } in fresh {
             let findings: Vec<Finding> =
                 findings.into_iter().filter_map(|f| self.policy.judge(f)).collect();
             // With nothing to serve in its place, refusing a key that DNS does not know would only
             // turn the others away as well.
-            let has_other = old.iter().any(|old| is_replaced_by(old, &certificate));
+            let has_other = || old.iter().any(|old| is_replaced_by(old, &certificate));
             let is_refused = findings.iter().any(|f| {
-                f.severity == Severity::Error && (has_other || f.code != Code::TlsaMismatch)
+                f.severity == Severity::Error && (f.code != Code::TlsaMismatch || has_other())
             });
             self.findings.extend(findings);
             if is_refused {
+                refused.push(certificate);
                 continue;
             }
-            if certificate.chain.end != End::Missing {
-                certificates.push(certificate);
-                continue;
-            }
-            let Some(old) = old.iter().find(|old| is_step_back(&certificate, old)) else {
+            let is_worse = |old: &&&Arc<Certificate>| is_step_back(&certificate, old);
+            let Some(old) = old.iter().find(is_worse) else {
                 certificates.push(certificate);
                 continue;
             };
-            let text = format!(
+            let more = only_in(&certificate, old);
+            let mut text = format!(
                 "the issuer {} is not at hand, so the certificate before it, whose chain is complete, goes on being served",
                 certificate.chain.last(&certificate.leaf).issuer.1
             );
+            if let [first, others @ ..] = more.as_slice() {
+                let others = match others.len() {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                text.push_str(&format!("; not for {first}{others}, which only the new one has"));
+            }
             self.say([Finding::new(Code::PreviousKept, certificate.file(), text)]);
             // Two new ones may have taken its place.
             if certificates.iter().all(|known| !Arc::ptr_eq(known, old)) {
                 certificates.push(Arc::clone(old));
                 self.kept.push(Arc::clone(old));
             }
+            if !more.is_empty() {
+                certificates.push(certificate);
+            }
         }
-        certificates
+        (certificates, refused)
     }
 
     /// What was in folders that are not there any more because one above them cannot be read.
@@ -163,13 +179,21 @@ fn lone_key_of<'a>(place: &'a Place, old: &Certificate) -> Option<&'a File> {
 
 /// Whether the new one would be served where the old one is.
 fn is_replaced_by(old: &Certificate, new: &Certificate) -> bool {
-    old.kind() == new.kind() && old.names().iter().any(|name| new.names().contains(name))
+    old.leaf.der != new.leaf.der
+        && old.kind() == new.kind()
+        && old.names().iter().any(|name| new.names().contains(name))
 }
 
 /// Whether clients could still verify the old one, and cannot verify the new one.
 fn is_step_back(new: &Certificate, old: &Certificate) -> bool {
-    old.chain.end != End::Missing
+    new.chain.end == End::Missing
+        && old.chain.end != End::Missing
         && !old.chain.issuers.is_empty()
         && old.valid().1 > now()
         && is_replaced_by(old, new)
+}
+
+/// The names that only the new one has.
+fn only_in<'a>(new: &'a Certificate, old: &Certificate) -> Vec<&'a str> {
+    new.names().iter().filter(|name| !old.names().contains(name)).map(String::as_str).collect()
 }

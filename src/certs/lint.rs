@@ -93,17 +93,26 @@ fn end(leaf: &Parsed, chain: &Chain) -> Option<(Code, String)> {
 }
 
 fn incomplete(leaf: &Parsed, last: &Parsed) -> String {
-    let of = if last.der == leaf.der {
+    let is_leaf = last.der == leaf.der;
+    let of = if is_leaf {
         format!("of {}", leaf.label())
     } else {
         format!("of {}, in the chain of {}", last.subject.1, leaf.label())
     };
-    let url = last.ca_issuers.as_ref();
-    let whence = url.map_or(String::new(), |url| format!(", it can be had from {url}"));
-    format!(
-        "the chain is not complete: the issuer {of}, {}, is not at hand{whence}; put it beside the certificate, or into `intermediates`",
-        last.issuer.1
-    )
+    let issuer = &last.issuer.1;
+    match &last.ca_issuers {
+        // Public authorities say where their certificates are; private ones may issue with their root.
+        None if is_leaf => format!(
+            "the issuer {of}, {issuer}, is not at hand. If it is an intermediate, clients fail without it: put its certificate beside this one, or into `intermediates`. If it is the root of a private authority, which clients have been given, nothing is wrong: put it there as well, and this is not said again"
+        ),
+        url => {
+            let whence =
+                url.as_ref().map_or(String::new(), |url| format!(", it can be had from {url}"));
+            format!(
+                "the chain is not complete: the issuer {of}, {issuer}, is not at hand{whence}; put it beside the certificate, or into `intermediates`"
+            )
+        }
+    }
 }
 
 /// What time alone makes wrong.

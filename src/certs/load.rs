@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use super::{
@@ -45,6 +45,9 @@ pub struct Store {
     pub findings: Vec<Finding>,
     places: [Vec<Arc<Place>>; 2],
     pool: Pool,
+    anchors: Anchors,
+    /// When it was loaded, in seconds since 1970.
+    time: i64,
     unproven: Vec<Arc<Certificate>>,
     pub(super) policy: Policy,
     pub(super) kept: Vec<Arc<Certificate>>,
@@ -60,11 +63,31 @@ const PROVEN_AT_ONCE: usize = 1000;
 /// a certificate and its key are two files, and we may look between the two writes.
 #[must_use]
 pub fn load(sources: &Sources, previous: Option<&Store>) -> Store {
-    trusting(&Anchors::system(), sources, previous)
+    let (anchors, unread) = Anchors::system();
+    let mut store = trusting(&anchors, sources, previous);
+    store.findings.extend(unread);
+    store
+}
+
+/// Loads this one file, with no regard to who is trusted: for those who want to know what is in it.
+#[must_use]
+pub fn load_alone(file: &Path) -> Store {
+    let sources = Sources { certificates: vec![file.to_owned()], ..Sources::default() };
+    trusting(&Anchors::default(), &sources, None)
 }
 
 /// The same, where these authorities are the trusted ones.
 pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&Store>) -> Store {
+    at(now(), anchors, sources, previous)
+}
+
+/// The same at this time, in seconds since 1970.
+pub(super) fn at(
+    now: i64,
+    anchors: &Anchors,
+    sources: &Sources,
+    previous: Option<&Store>,
+) -> Store {
     let nothing = Store::default();
     let previous = previous.unwrap_or(&nothing);
     let known = Known::of(previous.pool.iter());
@@ -76,13 +99,15 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     let at_hand = helpers.iter().chain(&places).flat_map(|p| p.certificates()).map(|(_, c)| c);
     let pool = Pool::new(at_hand.chain(remembered));
     let matcher = Matcher {
-        keys: places.iter().flat_map(|p| p.keys()).map(|(f, k)| (&*k.spki, (f, k))).collect(),
+        places: &places,
+        keys: OnceLock::new(),
         pool: &pool,
         anchors,
         previous: previous.by_leaf(),
+        is_steady: previous.leads_to_same_chains(&pool, anchors, now),
         reach: Reach::default(),
         dane: &sources.dane,
-        now: now(),
+        now,
     };
     let mut fresh = parallel::map(&places, |place| matcher.certificates(place));
     if sources.policy.refuses(Code::SignatureWrong) {
@@ -112,6 +137,7 @@ pub(super) fn trusting(anchors: &Anchors, sources: &Sources, previous: Option<&S
     store.unproven = store.certificates.iter().filter(|c| !c.is_proven()).cloned().collect();
     store.places = [places, helpers];
     store.pool = pool;
+    (store.anchors, store.time) = (anchors.clone(), now);
     if store.unproven.len() <= PROVEN_AT_ONCE {
         let findings = store.prove();
         store.findings.extend(findings);
@@ -164,7 +190,8 @@ impl Store {
         &self.policy
     }
 
-    pub(super) fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds to what is wrong, as far as it is worth a word.
+    pub fn say(&mut self, findings: impl IntoIterator<Item = Finding>) {
         self.findings.extend(findings.into_iter().filter_map(|f| self.policy.judge(f)));
     }
 
@@ -173,7 +200,8 @@ impl Store {
             let files = self.certificates.iter().map(|c| c.file());
             files.chain(self.findings.iter().map(|f| f.file.as_path()))
         };
-        let files: HashSet<&OsStr> = heard().map(Path::as_os_str).collect();
+        let is_many = sources.len() > FEW;
+        let files: HashSet<&OsStr> = heard().filter(|_| is_many).map(Path::as_os_str).collect();
         let is_silent = |source: &&PathBuf| {
             !files.contains(source.as_os_str()) && !heard().any(|file| file.starts_with(source))
         };
@@ -182,6 +210,13 @@ impl Store {
             let text = "no certificate with its key is found there";
             self.say([Finding::new(Code::NothingThere, source, text)]);
         }
+    }
+
+    /// Whether chains that are built with these authorities are what they were: nothing else decides.
+    fn leads_to_same_chains(&self, pool: &Pool, anchors: &Anchors, now: i64) -> bool {
+        self.pool.is_same(pool)
+            && self.anchors == *anchors
+            && pool.iter().all(|c| c.is_valid_at(self.time) == c.is_valid_at(now))
     }
 
     fn by_leaf(&self) -> HashMap<usize, &Arc<Certificate>> {
@@ -195,41 +230,48 @@ pub(super) struct Fresh {
     pub findings: Vec<Finding>,
 }
 
+/// A key, and where it was found.
+type Found<'a> = (&'a File, &'a Arc<Key>);
+
+/// In so few files a key is found sooner than all keys are sorted.
+const FEW: usize = 16;
+
 /// Brings leafs, keys and issuers together.
 struct Matcher<'a> {
-    /// By public key. Beside the leaf or anywhere: some keep their keys in a folder of its own, and a
-    /// key fits one certificate alone.
-    keys: HashMap<&'a [u8], (&'a File, &'a Arc<Key>)>,
+    places: &'a [Arc<Place>],
+    /// By public key; made when it is first needed.
+    keys: OnceLock<HashMap<&'a [u8], Found<'a>>>,
     pool: &'a Pool,
     anchors: &'a Anchors,
     /// By where the leaf is in memory: what has not changed is where it was.
     previous: HashMap<usize, &'a Arc<Certificate>>,
+    /// Whether what the chains were built from is what it was.
+    is_steady: bool,
     reach: Reach,
     dane: &'a Records,
     now: i64,
 }
 
-impl Matcher<'_> {
+impl<'a> Matcher<'a> {
     /// The certificates of a place that could be served, and what is wrong with the rest.
-    fn certificates(&self, place: &Place) -> (Vec<Fresh>, Vec<Finding>) {
+    fn certificates(&self, place: &'a Place) -> (Vec<Fresh>, Vec<Finding>) {
         let mut seen: HashSet<&[u8]> = HashSet::new();
         let (mut fresh, mut findings) = (Vec::new(), Vec::new());
         for (file, leaf) in place.certificates() {
-            if !place.is_served(file) || !seen.insert(tail(&leaf.der)) {
+            if !place.is_served(file) || !seen.insert(tail(&leaf.der)) || is_authority(leaf, place)
+            {
                 continue;
             }
-            match self.keys.get(leaf.spki.as_slice()) {
-                Some((key_file, key)) if !is_authority(leaf, place) => {
-                    let chain = Chain::build(leaf, self.pool, self.anchors, self.now);
-                    let mut findings = lint((file, leaf), key_file, &chain, &self.reach, self.now);
-                    let new = Certificate::new(leaf, key, chain, (&file.path, &place.path));
-                    let certificate = self.same_as_before(&new).unwrap_or_else(|| Arc::new(new));
+            match self.key_of(leaf, place) {
+                Some((key_file, key)) => {
+                    let certificate = self.certificate((file, leaf), key, place);
+                    let chain = &certificate.chain;
+                    let mut findings = lint((file, leaf), key_file, chain, &self.reach, self.now);
                     findings.extend(self.contradiction(&certificate));
                     fresh.push(Fresh { certificate, findings });
                 }
-                Some(_) => {}
-                // An authority beside its leafs needs no key; and why one is missing where a file
-                // cannot be read has been said.
+                // An authority needs no key; and why one is missing where a file cannot be read has been
+                // said.
                 None if leaf.is_ca || !place.is_readable() => {}
                 None => findings.push(no_key(file, leaf, place)),
             }
@@ -252,10 +294,38 @@ impl Matcher<'_> {
         Some(Finding::new(Code::TlsaMismatch, certificate.file(), text))
     }
 
-    /// A certificate that is what it was keeps what was found out about it.
-    fn same_as_before(&self, new: &Certificate) -> Option<Arc<Certificate>> {
-        let old = self.previous.get(&address(&new.leaf))?;
-        (old.file == new.file && old.is_same(new)).then(|| Arc::clone(old))
+    /// The key of this leaf. Beside it or anywhere: some keep their keys in a folder of its own, and a
+    /// key fits one certificate alone.
+    fn key_of(&self, leaf: &Parsed, place: &'a Place) -> Option<Found<'a>> {
+        let beside = || place.keys().find(|(_, key)| *key.spki == *leaf.spki);
+        let anywhere = || {
+            let all = || self.places.iter().flat_map(|place| place.keys());
+            let keys = || all().map(|(file, key)| (&*key.spki, (file, key))).collect();
+            self.keys.get_or_init(keys).get(leaf.spki.as_slice()).copied()
+        };
+        (place.files.len() <= FEW).then(beside).flatten().or_else(anywhere)
+    }
+
+    /// What can be served of this leaf. What is as it was keeps what was found out about it.
+    fn certificate(
+        &self,
+        (file, leaf): (&File, &Arc<Parsed>),
+        key: &Arc<Key>,
+        place: &Place,
+    ) -> Arc<Certificate> {
+        let old = self
+            .previous
+            .get(&address(leaf))
+            .filter(|old| Arc::ptr_eq(&old.file, &file.path) || old.file == file.path);
+        if let Some(old) = old.filter(|_| self.is_steady) {
+            return Arc::clone(old);
+        }
+        let chain = Chain::build(leaf, self.pool, self.anchors, self.now);
+        let new = Certificate::new(leaf, key, chain, (&file.path, &place.path));
+        match old.filter(|old| old.is_same(&new)) {
+            Some(old) => Arc::clone(old),
+            None => Arc::new(new),
+        }
     }
 }
 

@@ -19,7 +19,9 @@ pub mod import;
 pub mod issue;
 mod judge;
 mod keep;
+mod late;
 mod lint;
+mod listing;
 mod load;
 mod name;
 mod own;
@@ -27,6 +29,7 @@ mod parallel;
 mod pem;
 mod place;
 mod set;
+mod table;
 pub mod tlsa;
 mod trust;
 mod write;
@@ -44,7 +47,7 @@ pub use judge::{
     End, Judgement, NameCheck, Presented, PublicKey, Reference, Remark, Role, Signer, judge,
     public_key,
 };
-pub use load::{Sources, Store, load};
+pub use load::{Sources, Store, load, load_alone};
 pub use name::Name;
 pub use own::own;
 pub use set::{CertificateSet, Choice, Reason, Wish, Wishes};

@@ -6,7 +6,10 @@ use std::thread;
 const WORTH_IT: usize = 128;
 
 /// What `work` makes of each item, in the items' order.
-pub(super) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn map<'a, T: Sync, R: Send>(
+    items: &'a [T],
+    work: impl Fn(&'a T) -> R + Sync,
+) -> Vec<R> {
     let threads = || thread::available_parallelism().map_or(1, usize::from);
     let threads = if items.len() < WORTH_IT { 1 } else { threads() };
     if threads == 1 {

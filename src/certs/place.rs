@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     Finding,
-    files::{File, Key, Known, Listing, Stamp, unreadable},
+    files::{File, Key, Known, unreadable},
+    listing::{Listing, is_whole},
     parallel,
     x509::Parsed,
 };
@@ -28,8 +29,8 @@ pub(super) struct Place {
     pub serves: Option<BTreeSet<PathBuf>>,
     /// Why the folder itself cannot be read.
     finding: Option<Finding>,
-    folders: Vec<PathBuf>,
-    stamp: Option<Stamp>,
+    /// What the folder holds besides these files.
+    listing: Listing,
 }
 
 /// What tells a folder from all others.
@@ -83,8 +84,7 @@ impl Place {
             files: Vec::new(),
             serves: None,
             finding: Some(finding),
-            folders: Vec::new(),
-            stamp: None,
+            listing: Listing::default(),
         })
     }
 
@@ -99,7 +99,7 @@ impl Place {
             Some((same, id)) if same.files.iter().all(File::is_settled) => {
                 return (same.clone(), Some(id));
             }
-            Some((same, id)) => (same.listing(), id),
+            Some((same, id)) => (Listing::again(path, &same.listing, &same.files), id),
             None => match Listing::look(path) {
                 Ok(looked) => looked,
                 // Whoever may only look at the file itself has named it.
@@ -107,38 +107,31 @@ impl Place {
                 Err(e) => return (Self::unreadable(path, unreadable(path, &e)), None),
             },
         };
-        let mut paths = listing.files;
+        let (mut paths, parts) = listing.split();
         // Hidden ones are served too, if they are named.
-        let listed: HashSet<&PathBuf> = paths.iter().collect();
-        let named = serves.iter().flatten().filter(|path| !listed.contains(path)).cloned();
-        let named: Vec<PathBuf> = named.collect();
-        paths.extend(named);
+        let listed: HashSet<&Path> = paths.iter().chain(&parts).copied().collect();
+        let named = serves.iter().flatten().map(PathBuf::as_path);
+        paths.extend(named.filter(|path| !listed.contains(path)));
         let old: HashMap<&OsStr, &File> =
             previous.iter().flat_map(|p| &p.files).map(|f| (f.path.as_os_str(), f)).collect();
-        let files = parallel::map(&paths, |path| {
-            File::look(path, old.get(path.as_os_str()).copied(), known)
-        });
+        let look = |path: &&Path| File::look(path, old.get(path.as_os_str()).copied(), known);
+        let mut files = parallel::map(&paths, look);
+        if !parts.is_empty() && (serves.is_some() || !is_whole(&files)) {
+            files.extend(parallel::map(&parts, look));
+            files.sort_by(|one, other| one.path.cmp(&other.path));
+        }
         let place = Self {
             path: path.as_path().into(),
             files,
             serves: serves.clone(),
             finding: None,
-            folders: listing.folders,
-            stamp: listing.stamp,
+            listing: Listing { files: Vec::new(), ..listing },
         };
         (Arc::new(place), Some(id))
     }
 
     fn settled(&self) -> Option<Id> {
-        Listing::is_settled(self.stamp, &self.path)
-    }
-
-    fn listing(&self) -> Listing {
-        Listing {
-            stamp: self.stamp,
-            files: self.files.iter().map(|file| file.path.to_path_buf()).collect(),
-            folders: self.folders.clone(),
-        }
+        Listing::is_settled(self.listing.stamp, &self.path)
     }
 }
 
@@ -190,7 +183,8 @@ pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) 
                 continue;
             }
             if wanted.serves.is_none() {
-                let below = place.folders.iter().map(|f| Wanted { path: f.clone(), serves: None });
+                let below =
+                    place.listing.folders.iter().map(|f| Wanted { path: f.clone(), serves: None });
                 next.extend(below.map(|wanted| (*n, wanted)));
             }
             places.push((*n, place));

@@ -1,16 +1,11 @@
 //! Which certificate a client gets: the name that it asks for, then the address that it came to,
 //! then the default.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
 use rustls::SignatureScheme;
 
-use super::{Certificate, Code, Finding, Issuance, KeyKind, Store, date, now};
+use super::{Certificate, Code, Finding, KeyKind, Store, chain::End, date, now, table::Table};
 
 /// What the configuration says about the choice.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +34,7 @@ pub struct Wish {
 /// All certificates, ready to be chosen from. Never changes: a reload makes a new one.
 #[derive(Debug)]
 pub struct CertificateSet {
-    names: HashMap<Box<str>, Slot>,
+    names: Names,
     by_address: BTreeMap<IpAddr, Slot>,
     default: Slot,
 }
@@ -47,6 +42,13 @@ pub struct CertificateSet {
 /// The certificates for one name: at most one of each kind of key, the preferred one first.
 #[derive(Clone, Debug, Default)]
 struct Slot(Vec<Arc<Certificate>>);
+
+/// What is there for each name. Of a wildcard, the name is what follows its `*`.
+#[derive(Debug)]
+struct Names {
+    table: Table<Slot>,
+    has_wildcards: bool,
+}
 
 /// A choice, and why it was made.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +76,9 @@ impl CertificateSet {
     /// names that several certificates have, and names that the configuration wants and none has.
     #[must_use]
     pub fn new(store: &Store, wishes: &Wishes) -> (Self, Vec<Finding>) {
-        let (names, mut findings) = by_name(&store.certificates);
+        let (names, mut findings) = by_name(store);
         let mut named = |key: &str, name: &str| {
-            let slot = lookup(&names, &name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
+            let slot = names.find(&name.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
             let slot = slot.or_else(|| for_address(name.parse().ok()?, &store.certificates));
             if slot.is_none() {
                 let text = format!("{key}: no certificate covers {name}");
@@ -94,11 +96,11 @@ impl CertificateSet {
             named(&wish.key, &wish.name);
         }
         let own =
-            || lookup(&names, &wishes.hostname.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
+            || names.find(&wishes.hostname.to_ascii_lowercase()).map(|(slot, _)| slot.clone());
         let first = || {
             // With both of its kinds, where it has them.
             let first = store.certificates.first()?;
-            let slot = first.names().first().and_then(|name| names.get(name.as_str()));
+            let slot = first.names().first().and_then(|name| names.exact(name));
             Some(slot.cloned().unwrap_or_else(|| Slot(vec![first.clone()])))
         };
         let default = wished.or_else(own).or_else(first).unwrap_or_default();
@@ -127,7 +129,7 @@ impl CertificateSet {
     /// The choice for a client that asks for this name, if any, at this address of ours.
     #[must_use]
     pub fn choose(&self, sni: Option<&str>, local: IpAddr) -> Choice<'_> {
-        let by_name = sni.and_then(|name| lookup(&self.names, name.trim_end_matches('.')));
+        let by_name = sni.and_then(|name| self.names.find(name.trim_end_matches('.')));
         let by_address = || Some((self.by_address.get(&local.to_canonical())?, Reason::Address));
         let (slot, reason) =
             by_name.or_else(by_address).unwrap_or((&self.default, Reason::Default));
@@ -137,7 +139,7 @@ impl CertificateSet {
     /// Whether a certificate covers this name.
     #[must_use]
     pub fn covers(&self, name: &str) -> bool {
-        lookup(&self.names, name.trim_end_matches('.')).is_some()
+        self.names.find(name.trim_end_matches('.')).is_some()
     }
 
     /// The addresses that have a certificate of their own.
@@ -191,21 +193,31 @@ impl Slot {
 }
 
 /// How good a certificate is among others for the same name: valid now, then issued by somebody (what
-/// was self-signed for ten years is left over from an installation), then valid longest.
-fn rank(certificate: &Certificate) -> (bool, bool, i64, i64) {
+/// was self-signed for ten years is left over from an installation), then with a chain that clients can
+/// follow, then valid longest.
+fn rank(certificate: &Certificate) -> (bool, bool, bool, i64, i64) {
     let (from, to) = certificate.valid();
-    let is_issued = certificate.issuance() != Issuance::SelfSigned;
-    ((from..=to).contains(&now()), is_issued, to, from)
+    let end = certificate.chain.end;
+    let is_valid = (from..=to).contains(&now());
+    (is_valid, end != End::SelfSigned, end != End::Missing, to, from)
 }
 
 /// The certificates for each name, and a finding for each that is not needed for one.
-fn by_name(certificates: &[Arc<Certificate>]) -> (HashMap<Box<str>, Slot>, Vec<Finding>) {
-    let mut names: HashMap<Box<str>, Slot> = HashMap::with_capacity(certificates.len());
+fn by_name(store: &Store) -> (Names, Vec<Finding>) {
+    let certificates = &store.certificates;
+    let room = certificates.iter().map(|c| c.names().len()).sum();
+    let mut names = Names { table: Table::with_room(room), has_wildcards: false };
     let mut spare: BTreeMap<PathBuf, (Vec<&str>, Arc<Certificate>)> = BTreeMap::new();
     for certificate in certificates {
         for name in certificate.names() {
-            let slot = names.entry(name.as_str().into()).or_default();
-            if let Err((loser, winner)) = slot.add(certificate) {
+            names.has_wildcards |= name.starts_with('*');
+            let slot = names.table.entry(without_star(name));
+            // What is kept in place of another has been said.
+            let is_said = |c: &_| store.kept().iter().any(|kept| Arc::ptr_eq(kept, c));
+            if let Err((loser, winner)) = slot.add(certificate)
+                && !is_said(&loser)
+                && !is_said(&winner)
+            {
                 let entry = spare.entry(loser.file().to_owned());
                 entry.or_insert_with(|| (Vec::new(), winner)).0.push(name);
             }
@@ -236,15 +248,28 @@ fn for_address(address: IpAddr, certificates: &[Arc<Certificate>]) -> Option<Slo
     (!slot.0.is_empty()).then_some(slot)
 }
 
-/// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.
-fn lookup<'a>(names: &'a HashMap<Box<str>, Slot>, name: &str) -> Option<(&'a Slot, Reason)> {
-    if let Some(slot) = names.get(name) {
-        return Some((slot, Reason::Name));
+impl Names {
+    /// Exact, then with a wildcard in place of the first label: RFC 9525 §6.3.
+    fn find(&self, name: &str) -> Option<(&Slot, Reason)> {
+        let (first, _) = name.split_once('.').unwrap_or((name, ""));
+        if first.is_empty() {
+            return None;
+        }
+        if let Some(slot) = self.exact(name) {
+            return Some((slot, Reason::Name));
+        }
+        let parent = name.get(first.len()..).filter(|parent| !parent.is_empty())?;
+        let is_asked = self.has_wildcards && !first.contains('*');
+        let slot = is_asked.then(|| self.table.get(parent)).flatten()?;
+        Some((slot, Reason::Wildcard))
     }
-    let (first, parent) = name.split_once('.')?;
-    if first.is_empty() || first.contains('*') {
-        return None;
+
+    fn exact(&self, name: &str) -> Option<&Slot> {
+        self.table.get(without_star(name))
     }
-    let slot = names.get(format!("*.{parent}").as_str())?;
-    Some((slot, Reason::Wildcard))
+}
+
+/// No name begins with a dot, and so what is left of a wildcard is like none of them.
+fn without_star(name: &str) -> &str {
+    if name.starts_with("*.") { &name[1..] } else { name }
 }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Writes a file that is not there yet, with mode 0600. It never takes another's place:
@@ -106,12 +107,16 @@ struct Unfinished {
 
 impl Unfinished {
     fn write(folder: &Path, text: &str) -> io::Result<Self> {
-        let mut n = 0;
+        // Never the same name twice: after a rename it is free for another thread, whose file would be
+        // removed when ours is dropped.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut tries = 0;
         loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = folder.join(format!(".vestibule-{}-{n}", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 // What a process that had our number left behind is not ours.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 100 => n += 1,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tries < 100 => tries += 1,
                 file => {
                     let mut new = Self { path, file: file? };
                     new.file.write_all(text.as_bytes())?;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{CONFIG, report};
 use crate::{
+    acme,
     certs::{Certificate, Finding, Issuance, KeyKind, date, now},
     daemon::{self, Loaded, Purpose, Unfit},
 };
@@ -34,7 +35,7 @@ pub(super) fn certs(arguments: &Arguments) -> ExitCode {
             Ok(()) => report::exit(list.worst()),
             Err(error) => report::fail(error),
         },
-        Err(unfit) => report::fail(unfit),
+        Err(unfit) => report::fail_as(arguments.json, unfit),
     }
 }
 
@@ -51,6 +52,9 @@ struct List {
 pub(super) struct Entry {
     names: Vec<String>,
     kind: Issuance,
+    /// How far its renewal is, if it comes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme: Option<acme::Entry>,
     /// Local addresses that it is bound to.
     addresses: Vec<IpAddr>,
     is_default: bool,
@@ -99,6 +103,7 @@ impl Entry {
         Self {
             names: certificate.names().to_vec(),
             kind: certificate.issuance(),
+            acme: renewal(loaded, certificate),
             addresses: loaded.set.bound(certificate).collect(),
             is_default: loaded.set.is_default(certificate),
             key: certificate.key(),
@@ -126,6 +131,7 @@ impl Entry {
 
     fn kind(&self) -> &'static str {
         match self.kind {
+            _ if self.acme.is_some() => "ACME",
             Issuance::Authority => "CA",
             Issuance::PrivateAuthority => "private CA",
             Issuance::SelfSigned => "self-signed",
@@ -142,6 +148,15 @@ impl Entry {
         let end = format!("{gap}{}", self.issuer);
         sent.chain([end]).collect::<Vec<_>>().join(" < ")
     }
+}
+
+/// How far the renewal of this certificate is; `None`: it does not come by itself.
+fn renewal(loaded: &Loaded, certificate: &Certificate) -> Option<acme::Entry> {
+    let settings = loaded.config.acme.as_ref()?;
+    let folder = acme::Folder::of(settings);
+    let items = acme::Item::all(settings);
+    let item = items.iter().find(|item| folder.certificate(item) == certificate.file())?;
+    Some(acme::Entry::read(&folder, item))
 }
 
 impl List {

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use super::report;
 use crate::{
     certs::Severity,
     config::{Config, Listener},
@@ -15,46 +16,59 @@ use crate::{
 };
 
 pub(super) fn check(offline: bool, explain: bool, files: &[PathBuf]) -> ExitCode {
-    let mut fine = true;
+    let mut worst = None;
     for file in files {
-        let checked = if offline { syntax(file, explain) } else { all(file, explain) };
-        let lines = match checked {
-            Ok(mut lines) => {
-                lines.push(format!("{}: fine", file.display()));
-                lines
-            }
-            Err(unfit) => {
-                fine = false;
-                unfit.0
-            }
+        let Found { lines, severity } =
+            if offline { syntax(file, explain) } else { all(file, explain) };
+        worst = worst.max(severity);
+        let end = match severity {
+            None | Some(Severity::Note) => Some("fine"),
+            Some(Severity::Warning) => Some("it can be served, with what is said above"),
+            Some(Severity::Error) => None,
         };
-        if say(&lines).is_err() {
-            return ExitCode::FAILURE;
+        let end = end.map(|end| format!("{}: {end}", file.display()));
+        if let Err(error) = say(lines.into_iter().chain(end)) {
+            return report::fail(error);
         }
     }
-    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    report::exit(worst)
+}
+
+/// What is to be said of a file, and how bad it is.
+struct Found {
+    lines: Vec<String>,
+    severity: Option<Severity>,
+}
+
+impl From<Unfit> for Found {
+    fn from(unfit: Unfit) -> Self {
+        Self { lines: unfit.0, severity: Some(Severity::Error) }
+    }
 }
 
 /// What is worth a word of a file that makes sense.
-fn syntax(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
-    let config = Config::read(file)
-        .map_err(|p| Unfit(p.to_string().lines().map(str::to_owned).collect()))?;
-    Ok(remarks(file, &config, explain))
+fn syntax(file: &Path, explain: bool) -> Found {
+    match Config::read(file) {
+        Ok(config) => remarks(file, &config, explain),
+        Err(problems) => Unfit(problems.to_string().lines().map(str::to_owned).collect()).into(),
+    }
 }
 
 /// The same, with its certificates. One that cannot be served is an error here: nothing is served
 /// in its place yet.
-fn all(file: &Path, explain: bool) -> Result<Vec<String>, Unfit> {
-    let mut loaded = daemon::load(file, daemon::Purpose::Look)?;
+fn all(file: &Path, explain: bool) -> Found {
+    let loaded = match daemon::load(file, daemon::Purpose::Look) {
+        Ok(loaded) => loaded,
+        Err(unfit) => return unfit.into(),
+    };
+    let Found { mut lines, severity } = remarks(file, &loaded.config, explain);
     let late = loaded.store.prove();
-    loaded.store.findings.extend(late);
-    let mut lines = remarks(file, &loaded.config, explain);
-    lines.extend(loaded.store.findings.iter().map(|f| format!("{}: {f}", f.severity)));
-    let is_broken = loaded.store.findings.iter().any(|f| f.severity == Severity::Error);
-    if is_broken { Err(Unfit(lines)) } else { Ok(lines) }
+    let findings = || loaded.store.findings.iter().chain(&late);
+    lines.extend(findings().map(|f| format!("{}: {f}", f.severity)));
+    Found { lines, severity: severity.max(findings().map(|f| f.severity).max()) }
 }
 
-fn remarks(file: &Path, config: &Config, explain: bool) -> Vec<String> {
+fn remarks(file: &Path, config: &Config, explain: bool) -> Found {
     let warnings = config.warnings.iter().map(|w| format!("{}: warning: {w}", file.display()));
     let mut lines = Vec::new();
     if explain {
@@ -62,7 +76,8 @@ fn remarks(file: &Path, config: &Config, explain: bool) -> Vec<String> {
         lines.extend(routes(&config.listeners));
     }
     lines.extend(warnings);
-    lines
+    let severity = (!config.warnings.is_empty()).then_some(Severity::Warning);
+    Found { lines, severity }
 }
 
 /// Where clients go that ask for a name: once for all listeners that have the same routes.
@@ -111,7 +126,7 @@ fn effective(listener: &Listener) -> String {
     )
 }
 
-fn say(lines: &[String]) -> io::Result<()> {
+fn say(mut lines: impl Iterator<Item = String>) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+    lines.try_for_each(|line| writeln!(out, "{line}"))
 }

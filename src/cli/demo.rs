@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use super::UNFIT;
 use crate::{
     certs::authority_and_leaf,
-    daemon::{self, Unfit},
+    daemon::{self, Hangups, Unfit},
     demo::{self, Service, Store},
     observe::log,
     protocol::Protocol,
@@ -78,10 +78,11 @@ fn run(folder: &Folder, offset: u16) -> Result<(), Unfit> {
             .map_err(|e| failed("the mail server of the demo cannot listen", &e))?;
         let text = configuration(folder.path(), offset, &backends)?;
         let file = folder.write("vestibule.yaml", &text)?;
+        let hangups = Hangups::take()?;
         let loaded = daemon::load(&file, daemon::Purpose::Start)?;
         log::start(log::Form { json: false, level: tracing::Level::INFO });
         let guide = guide(folder.path(), offset);
-        daemon::run(file, loaded, || {
+        daemon::run(file, loaded, hangups, || {
             log::flush();
             // Whoever closed our standard output does not want to read it.
             let _ = io::Write::write_all(&mut io::stdout(), guide.as_bytes());

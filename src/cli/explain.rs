@@ -58,7 +58,7 @@ pub(super) fn explain(arguments: &Arguments) -> ExitCode {
                 Err(error) => report::fail(error),
             }
         }
-        Err(unfit) => report::fail(unfit),
+        Err(unfit) => report::fail_as(arguments.json, unfit),
     }
 }
 

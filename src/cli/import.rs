@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{CONFIG, report, self_signed::unwritten};
 use crate::{
     certs::{
-        self, Code, Finding, Severity,
+        self, Code, Finding, Policy, Severity,
         import::{Combined, Parts, Whole, combine},
     },
     config::Config,
@@ -34,9 +34,10 @@ pub(super) struct Arguments {
     /// The folder to put it in. Left out: the first folder of the configuration's `certificates`.
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// The configuration.
-    #[arg(long, value_name = "FILE", default_value = CONFIG)]
-    config: PathBuf,
+    /// The configuration, which says what completes chains, and what is done about findings. Left out,
+    /// and without --into: /etc/vestibule/vestibule.yaml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write it also where its chain is not complete, where it has expired, or in the place of
     /// another one.
     #[arg(long)]
@@ -61,15 +62,12 @@ struct Report<'a> {
 pub(super) fn import(arguments: &Arguments) -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
-        Err(why) => report::fail(why),
+        Err(why) => report::fail_as(arguments.json, why),
     }
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
-    let (folder, intermediates) = match &arguments.into {
-        Some(folder) => (folder.clone(), Vec::new()),
-        None => store(&arguments.config)?,
-    };
+    let Store { folder, intermediates, policy } = store(arguments)?;
     if !folder.is_dir() {
         return Err(format!("{}: it is not a folder", folder.display()));
     }
@@ -78,12 +76,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         certificate: &arguments.cert,
         chain: &arguments.chain,
         intermediates: &intermediates,
+        policy: &policy,
     };
     let Combined { whole, mut findings } = combine(parts, &folder)
         .map_err(|e| format!("{}: it cannot be written: {e}", folder.display()))?;
     for finding in &mut findings {
-        // Whoever imports it has the rest at hand, or can get it.
-        if matches!(finding.code, Code::ChainIncomplete | Code::Expired) {
+        // Whoever imports it has the rest at hand, or can get it. What the front refuses, no wish of
+        // the moment makes it serve.
+        let is_ours = matches!(finding.code, Code::ChainIncomplete | Code::Expired);
+        if is_ours && !policy.refuses(finding.code) {
             finding.severity = if arguments.force { Severity::Warning } else { Severity::Error };
         }
     }
@@ -140,14 +141,29 @@ fn write(whole: &Whole, folder: &Path, arguments: &Arguments) -> Result<(PathBuf
     Ok((file, true))
 }
 
-/// The folder that this configuration serves from, and what it completes chains from.
-fn store(config: &Path) -> Result<(PathBuf, Vec<PathBuf>), String> {
-    let read = Config::read(config).map_err(|problems| problems.to_string())?;
-    let folder = read.certificates.into_iter().find(|path| path.is_dir()).ok_or_else(|| {
+/// Where it is put, and what it will be served by.
+struct Store {
+    folder: PathBuf,
+    intermediates: Vec<PathBuf>,
+    policy: Policy,
+}
+
+fn store(arguments: &Arguments) -> Result<Store, String> {
+    let file = match (&arguments.config, &arguments.into) {
+        (Some(file), _) => file.as_path(),
+        (None, None) => Path::new(CONFIG),
+        (None, Some(folder)) => {
+            let (intermediates, policy) = (Vec::new(), Policy::default());
+            return Ok(Store { folder: folder.clone(), intermediates, policy });
+        }
+    };
+    let read = Config::read(file).map_err(|problems| problems.to_string())?;
+    let first = || read.certificates.iter().find(|path| path.is_dir()).cloned();
+    let folder = arguments.into.clone().or_else(first).ok_or_else(|| {
         format!(
             "{}: there is no folder among its `certificates`: make one, or say --into FOLDER",
-            config.display()
+            file.display()
         )
     })?;
-    Ok((folder, read.intermediates))
+    Ok(Store { folder, intermediates: read.intermediates, policy: read.lint })
 }

@@ -1,5 +1,6 @@
 //! Arguments → one command → an exit code. One file a command.
 
+mod acme;
 mod backend_config;
 mod backends;
 mod certs;
@@ -71,6 +72,8 @@ enum Command {
     Import(import::Arguments),
     /// Tell which DNS records to publish, or whether those that are agree with what is served.
     Dns(dns::Arguments),
+    /// Order, renew or revoke certificates that come by themselves, by hand.
+    Acme(acme::Arguments),
     /// Serve a mail server that lives in memory, to see how it is.
     Demo {
         /// What is added to the standard ports, so that nobody has to be root.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::SelfSigned(arguments) => self_signed::self_signed(&arguments),
         Command::Csr(arguments) => csr::csr(&arguments),
         Command::Import(arguments) => import::import(&arguments),
+        Command::Acme(arguments) => acme::acme(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Demo { port_offset } => demo::demo(port_offset),
         Command::Probe(arguments) => probe::probe(&arguments),

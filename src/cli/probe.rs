@@ -63,7 +63,10 @@ pub(super) fn probe(arguments: &Arguments) -> ExitCode {
         Ok(target) => target,
         Err(why) => return report::fail(why),
     };
-    let mut anchors = Anchors::system();
+    let (mut anchors, unread) = Anchors::system();
+    if let Some(unread) = unread {
+        report::remark(unread);
+    }
     for file in &arguments.trust {
         match anchors.read(file) {
             Ok(0) => {}

@@ -35,6 +35,17 @@ pub(super) fn fail(why: impl std::fmt::Display) -> ExitCode {
     exit(Some(Severity::Error))
 }
 
+/// The same for those who may have asked for JSON: they get an object with the lines as `errors`.
+pub(super) fn fail_as(json: bool, why: impl std::fmt::Display) -> ExitCode {
+    let said = why.to_string();
+    let errors: Vec<&str> = said.lines().collect();
+    // A standard output that nobody reads leaves standard error, and the exit code.
+    match json.then(|| print(true, &serde_json::json!({ "errors": errors }), "")) {
+        Some(Ok(())) => exit(Some(Severity::Error)),
+        None | Some(Err(_)) => fail(said),
+    }
+}
+
 /// Says something that is not a part of the report.
 pub(super) fn remark(what: impl std::fmt::Display) {
     // Nobody reads it: then nobody misses it.

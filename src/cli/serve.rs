@@ -5,12 +5,12 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use super::UNFIT;
 use crate::{
     config::{Level, Log},
-    daemon::{self, Loaded, Unfit},
+    daemon::{self, Hangups, Unfit},
     observe::log,
 };
 
 pub(super) fn serve(file: PathBuf) -> ExitCode {
-    let outcome = daemon::load(&file, daemon::Purpose::Start).and_then(|loaded| run(file, loaded));
+    let outcome = run(file);
     log::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,12 +22,17 @@ pub(super) fn serve(file: PathBuf) -> ExitCode {
     }
 }
 
-/// Serves what was loaded from this file until a signal says otherwise.
-fn run(file: PathBuf, loaded: Loaded) -> Result<(), Unfit> {
-    log::start(form(loaded.config.log));
+/// Serves what this file says until a signal says otherwise.
+fn run(file: PathBuf) -> Result<(), Unfit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Unfit::from(format!("threads cannot be started: {e}")))?;
-    let outcome = runtime.block_on(daemon::run(file, loaded, || {}));
+    let outcome = runtime.block_on(async {
+        let hangups = Hangups::take()?;
+        // Nobody is served yet whom it could keep waiting.
+        let loaded = daemon::load(&file, daemon::Purpose::Start)?;
+        log::start(form(loaded.config.log));
+        daemon::run(file, loaded, hangups, || {}).await
+    });
     // Whatever is still there has had its time.
     runtime.shutdown_background();
     outcome

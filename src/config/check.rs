@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Config, Level, Limits, Log, Problem, backends, certificates, client_certificates, dane,
+    Config, Level, Limits, Log, Problem, acme, backends, certificates, client_certificates, dane,
     listeners::{self, ForAll},
     section,
 };
@@ -20,6 +20,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let names = certificates::names(&mut top);
     let state_dir =
         path(&mut top, "state_dir").unwrap_or_else(|| PathBuf::from("/var/lib/vestibule"));
+    let acme = acme::acme(&mut top, &state_dir);
     let certificates = paths(&mut top, "certificates").unwrap_or_default();
     let intermediates = paths(&mut top, "intermediates").unwrap_or_default();
     let default_certificate = top.take("default_certificate");
@@ -34,6 +35,9 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
     let backends = backends::backends(&mut top);
     let (listeners, routed) =
         listeners::listeners(&mut top, &backends, &for_all, &notebook, &mut warnings);
+    if let Some(acme) = &acme {
+        warnings.extend(acme::warning(acme, &listeners, &notebook));
+    }
     let plaintext_from = top.list("plaintext_from").unwrap_or_default();
     let timeouts = timeouts(&mut top);
     let limits = limits(&mut top);
@@ -48,6 +52,7 @@ pub(super) fn check(text: &str) -> Result<Config, Vec<Problem>> {
         hostname: names.hostname,
         aliases: names.aliases,
         state_dir,
+        acme,
         certificates,
         intermediates,
         default_certificate,

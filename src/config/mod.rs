@@ -3,6 +3,7 @@
 //! What comes out cannot be wrong in itself; whether certificates load and ports can be bound is
 //! found out by those who do it.
 
+mod acme;
 mod address;
 mod backend_tls;
 mod backends;
@@ -35,7 +36,8 @@ use crate::{
     certs::{Policy, Wish},
     protocol::Protocol,
     values::{
-        BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName, WebRules,
+        Acme, BackendTls, BareNewline, ClientRule, Network, Timeouts, TlsMode, UnknownName,
+        WebRules,
     },
 };
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub aliases: Vec<String>,
     /// Where we keep what we would rather not find out again.
     pub state_dir: PathBuf,
+    /// Certificates that come by themselves.
+    pub acme: Option<Acme>,
     /// Files and folders with certificates and keys.
     pub certificates: Vec<PathBuf>,
     /// Files and folders with what completes chains.

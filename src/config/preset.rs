@@ -41,7 +41,7 @@ pub struct Row {
     pub speaks: &'static [Protocol],
 }
 
-use Identity::{None as Nothing, ProxyV2};
+use Identity::{ImapId, None as Nothing, ProxyV2};
 use Protocol::{Http, Imap, Pop3, Raw, Sieve, Smtp, Submission};
 
 const MAIL_IN: &[Protocol] = &[Smtp, Submission];
@@ -91,12 +91,13 @@ impl Preset {
                 identity: SILENT,
                 speaks: &[Smtp, Submission, Imap, Pop3],
             },
-            // `-H` is newer than what most distributions have (Debian 12: 3.6), and a Cyrus without it
-            // would take the header for a command.
+            // It believes nothing of ID, and logs all of it. `-H`, with which it knows the PROXY protocol, is
+            // newer than what most distributions have (Debian 12: 3.6), and a Cyrus without it would take
+            // the header for a command.
             Self::Cyrus => &Row {
                 name: "cyrus",
                 product: "Cyrus IMAP",
-                identity: SILENT,
+                identity: &[(Http, Nothing), (Imap, ImapId), (Pop3, Nothing), (Sieve, Nothing)],
                 speaks: &[Imap, Pop3, Sieve, Http],
             },
             // haproxy_trusted_networks, since 2.2.19.

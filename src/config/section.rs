@@ -88,6 +88,11 @@ impl<'a> Section<'a> {
         self.notebook.note(&self.path(key), text);
     }
 
+    /// Notes that something at this path is wrong.
+    pub(super) fn note_at(&self, path: &str, text: impl Into<String>) {
+        self.notebook.note(path, text);
+    }
+
     /// The value of a key; `None` if it is not there, or null.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         if !self.known.contains(&key) {
@@ -239,6 +244,7 @@ fn humane(error: &str) -> String {
         ("expected socket address", "expected an address and a port, such as \"0.0.0.0:993\""),
         ("expected path string", "expected a path"),
         ("expected a string", "expected text"),
+        ("expected a Value::Tagged enum", "expected a word"),
         ("expected u16", "expected a port, up to 65535"),
         ("expected usize", "expected a whole number"),
         ("sequence, ", "a list, "),

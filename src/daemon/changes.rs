@@ -1,6 +1,9 @@
 //! What a reload changed, in words.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use crate::certs::{Certificate, Store};
 
@@ -17,29 +20,29 @@ const TOLD: usize = 10;
 
 impl Changes {
     pub(super) fn between(old: &Store, new: &Store) -> Self {
+        let (old, new, same) = differing(&old.certificates, &new.certificates);
+        let mut changes = Self::default();
+        if old.is_empty() && new.is_empty() {
+            return changes;
+        }
+        // A name that has two certificates may have kept one of them.
+        let same: HashSet<&str> = same.into_iter().map(Certificate::label).collect();
         let (old, new) = (by_name(old), by_name(new));
         let is_same = |old: &[&Certificate], new: &[&Certificate]| {
-            old.len() == new.len()
-                && old
-                    .iter()
-                    .zip(new)
-                    .all(|(old, new)| std::ptr::eq(*old, *new) || old.is_same(new))
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.is_same(new))
         };
-        let mut changes = Self::default();
         for (name, certificates) in &new {
             match old.get(name) {
-                None => changes.added.push((*name).to_owned()),
-                Some(before) if !is_same(before, certificates) => {
-                    changes.renewed.push((*name).to_owned());
-                }
-                Some(_) => {}
+                Some(before) if is_same(before, certificates) => {}
+                None if !same.contains(name) => changes.added.push((*name).to_owned()),
+                _ => changes.renewed.push((*name).to_owned()),
             }
         }
-        changes.removed = old
-            .keys()
-            .filter(|name| !new.contains_key(*name))
-            .map(|name| (*name).to_owned())
-            .collect();
+        for name in old.keys().filter(|name| !new.contains_key(*name)) {
+            let list =
+                if same.contains(name) { &mut changes.renewed } else { &mut changes.removed };
+            list.push((*name).to_owned());
+        }
         changes
     }
 
@@ -48,9 +51,28 @@ impl Changes {
     }
 }
 
-fn by_name(store: &Store) -> BTreeMap<&str, Vec<&Certificate>> {
-    let mut names: BTreeMap<&str, Vec<&Certificate>> = BTreeMap::new();
-    for certificate in &store.certificates {
+type Certificates<'a> = Vec<&'a Certificate>;
+
+/// Those that only one has, and those that both have: of ten thousand, nearly all.
+fn differing<'a>(
+    old: &'a [Arc<Certificate>],
+    new: &'a [Arc<Certificate>],
+) -> (Certificates<'a>, Certificates<'a>, Certificates<'a>) {
+    if old.len() == new.len() && old.iter().zip(new).all(|(old, new)| Arc::ptr_eq(old, new)) {
+        return (Vec::new(), Vec::new(), Vec::new());
+    }
+    let places = |all: &[Arc<Certificate>]| all.iter().map(Arc::as_ptr).collect::<HashSet<_>>();
+    let (in_old, in_new) = (places(old), places(new));
+    let (same, only_new): (Vec<_>, _) =
+        new.iter().map(AsRef::as_ref).partition(|c| in_old.contains(&std::ptr::from_ref(*c)));
+    let only_old =
+        old.iter().map(AsRef::as_ref).filter(|c| !in_new.contains(&std::ptr::from_ref(*c)));
+    (only_old.collect(), only_new, same)
+}
+
+fn by_name(certificates: Certificates<'_>) -> BTreeMap<&str, Certificates<'_>> {
+    let mut names: BTreeMap<&str, Certificates<'_>> = BTreeMap::new();
+    for certificate in certificates {
         names.entry(certificate.label()).or_default().push(certificate);
     }
     names

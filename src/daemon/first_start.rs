@@ -35,12 +35,17 @@ pub(super) fn provide(
     if !matches!(purpose, Purpose::Look) {
         keep(&file, &names(config)?).map_err(|why| failed(&file, &*why))?;
     }
-    let text = "no certificate was found, so a self-signed one is served, which no client trusts: point `certificates` to real ones";
+    let text = if config.acme.is_some() {
+        "until the first certificate comes, a self-signed one is served, which no client trusts"
+    } else {
+        "no certificate was found, so a self-signed one is served, which no client trusts: point `certificates` to real ones"
+    };
     store.findings.push(Finding::new(Code::SelfSigned, &file, text));
     if file.exists() {
         let own = Sources { certificates: vec![file], ..sources.clone() };
         let found = certs::load(&own, None);
-        let others = found.findings.into_iter().filter(|f| f.code != Code::SelfSigned);
+        let is_new = |f: &Finding| f.code != Code::SelfSigned && !store.findings.contains(f);
+        let others: Vec<Finding> = found.findings.into_iter().filter(is_new).collect();
         store.findings.extend(others);
         store.certificates = found.certificates;
     }
@@ -52,7 +57,9 @@ pub(super) fn provide(
 pub(super) fn is_wanted(store: &Store, purpose: Purpose<'_>) -> bool {
     let has_served = match purpose {
         Purpose::Look | Purpose::Start => false,
-        Purpose::Reload(config, before) => !is_provided(config, before),
+        Purpose::Reload(config, before) | Purpose::Renewal(config, before) => {
+            !is_provided(config, before)
+        }
     };
     store.certificates.is_empty() && store.worst() < Some(Severity::Error) && !has_served
 }

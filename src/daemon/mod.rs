@@ -3,6 +3,7 @@
 mod admission;
 mod backends;
 mod background;
+mod certificates;
 mod changes;
 mod examine;
 mod first_start;
@@ -19,7 +20,7 @@ mod web;
 use std::fmt;
 
 pub use examine::{Examination, RelayTest, Verdict, examine};
-pub use run::run;
+pub use run::{Hangups, run};
 pub use snapshot::{Loaded, Purpose, load};
 
 /// Why the front does not start, or does not take a new configuration. It is made of lines, each

@@ -18,16 +18,18 @@ use super::{
     admission::{Capacity, Strangers},
     backends::Backends,
     background::quietly,
+    certificates::is_looked_at,
     changes::{Changes, told},
     ids::Ids,
     listen::{Bound, Door, Listening, Manner},
     load, resources,
+    run::Why,
     snapshot::report,
     sockets::{Named, bind, named},
     web::Webs,
 };
 use crate::{
-    certs::{Issuance, Severity, Store},
+    certs::{Challenges, Issuance, Severity, Store},
     config::Config,
     session::{House, Policy},
     tls::{Tickets, Upstreams},
@@ -58,7 +60,7 @@ impl Service {
         first: Loaded,
         backends: Arc<Backends>,
     ) -> Result<Self, Unfit> {
-        first.report(&file);
+        first.report(&file, &[]);
         resources::raise_open_files(first.config.limits.connections);
         let tickets =
             Tickets::new().map_err(|e| Unfit::from(format!("ticket keys cannot be made: {e}")))?;
@@ -155,7 +157,8 @@ impl Service {
             let (protocol, target) = (policy.protocol.name(), &policy.backend);
             // Where its members differ, that is said now, and not to its first client.
             let _ = policy.backend.learned();
-            if manner.is_standard && is_anyone_there && policy.is_absent() {
+            let is_needed = is_looked_at(self.config.acme.as_ref(), policy.protocol, policy.tls);
+            if manner.is_standard && is_anyone_there && policy.is_absent() && !is_needed {
                 tracing::warn!(address = %bound.address, "{target} refuses connections, so nobody listens for {protocol} here; SIGHUP looks again");
                 continue;
             }
@@ -165,18 +168,40 @@ impl Service {
         }
     }
 
+    /// Where answers to certificate authorities are put.
+    pub(super) fn challenges(&self) -> Arc<Challenges> {
+        self.door.house.challenges.clone()
+    }
+
+    /// What is served.
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Loads beside the running service, and gets to know new backends.
     pub(super) fn begin_reload(
         &self,
+        why: Why,
     ) -> impl Future<Output = Result<Loaded, Unfit>> + Send + use<> {
-        if let Ok(now) = NotifyState::monotonic_usec_now() {
+        if why == Why::Signal
+            && let Ok(now) = NotifyState::monotonic_usec_now()
+        {
             notify(&[NotifyState::Reloading, now]);
         }
         let (file, config) = (self.file.clone(), self.config.clone());
         let (store, backends) = (self.store.clone(), self.backends.clone());
         async move {
-            let loaded = quietly(move || load(&file, Purpose::Reload(&config, &store))).await??;
-            backends.look_again();
+            let load = move || {
+                let purpose = match why {
+                    Why::Signal => Purpose::Reload(&config, &store),
+                    Why::Renewal => Purpose::Renewal(&config, &store),
+                };
+                load(&file, purpose)
+            };
+            let loaded = quietly(load).await??;
+            if why == Why::Signal {
+                backends.look_again();
+            }
             backends.meet(&loaded.config, &loaded.upstreams).await;
             Ok(loaded)
         }
@@ -200,7 +225,7 @@ impl Service {
         let fresh = bind(&loaded.config, &self.listening)?;
         let server = loaded.server(&self.tickets)?;
         // Nothing fails from here on.
-        loaded.report(&self.file);
+        loaded.report(&self.file, &self.store.findings);
         resources::raise_open_files(loaded.config.limits.connections);
         let changes = Changes::between(&self.store, &loaded.store);
         self.door.house.tls.store(Arc::new(server));

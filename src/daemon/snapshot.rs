@@ -1,9 +1,15 @@
 //! Everything that is read from disk, and swapped as a whole.
 
-use std::{collections::BTreeMap, fmt::Display, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Display,
+    path::Path,
+    sync::Arc,
+};
 
 use super::{Unfit, first_start};
 use crate::{
+    acme::{self, Folder},
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
     config::{Config, Problems},
     tls::{self, Clients, Tickets, Upstreams},
@@ -33,19 +39,26 @@ pub enum Purpose<'a> {
     Start,
     /// To be served in place of this: what goes on being served where a file cannot be used.
     Reload(&'a Config, &'a Store),
+    /// The same, because a certificate has come: the configuration is the one that is served, whatever
+    /// somebody is writing to its file.
+    Renewal(&'a Config, &'a Store),
 }
 
 /// Reads configuration and certificates. Blocks.
 pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
-    let config = Config::read(file).map_err(|problems| lines(&problems))?;
+    let config = match purpose {
+        Purpose::Renewal(config, _) => config.clone(),
+        _ => Config::read(file).map_err(|problems| lines(&problems))?,
+    };
+    let own = config.acme.iter().flat_map(Folder::certificates);
     let sources = Sources {
-        certificates: config.certificates.clone(),
+        certificates: config.certificates.iter().cloned().chain(own).collect(),
         intermediates: config.intermediates.clone(),
         policy: config.lint.clone(),
         dane: config.dane.read().map_err(Unfit)?,
     };
     let previous = match purpose {
-        Purpose::Reload(_, store) => Some(store),
+        Purpose::Reload(_, store) | Purpose::Renewal(_, store) => Some(store),
         Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
@@ -60,6 +73,9 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let rules = config.listeners.iter().map(|l| (l.protocol, l.client_certificates.as_ref()));
     let clients = Clients::load(rules, &config.client_certificates_by_name)
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
+    if matches!(purpose, Purpose::Look) {
+        store.say(config.acme.iter().flat_map(acme::findings));
+    }
     store.findings.extend_from_slice(clients.findings());
     let upstreams = Upstreams::load(&config.backend_tls())
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
@@ -78,13 +94,16 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
 }
 
 impl Loaded {
-    /// Says what is wrong with it, though not wrong enough.
-    pub(super) fn report(&self, file: &Path) {
+    /// Says what is wrong with it, though not wrong enough. `before` was said already: what is nothing
+    /// but worth knowing is not said again.
+    pub(super) fn report(&self, file: &Path, before: &[Finding]) {
         self.config
             .warnings
             .iter()
             .for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
-        report(&self.store.findings);
+        let is_note = |finding: &&Finding| finding.severity == Severity::Note;
+        let known: HashSet<&Finding> = before.iter().filter(is_note).collect();
+        report(self.store.findings.iter().filter(|f| !known.contains(f)));
     }
 
     /// The TLS configurations for these certificates.
@@ -102,7 +121,7 @@ fn lines(problems: &Problems) -> Unfit {
 const TOLD: usize = 10;
 
 /// Says what is wrong with certificates, as loudly as it is bad.
-pub(super) fn report(findings: &[Finding]) {
+pub(super) fn report<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
     let mut counts: BTreeMap<(Severity, Code), usize> = BTreeMap::new();
     for finding in findings {
         let count = counts.entry((finding.severity, finding.code)).or_default();

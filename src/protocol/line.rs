@@ -59,17 +59,34 @@ pub(crate) fn timeless(banner: &str) -> String {
         }
         text.replace_range(from..=to, "");
     }
-    // A date ends in a clock time; Sendmail and Exchange put theirs behind a semicolon.
+    // A date has a clock time in it; Sendmail and Exchange put theirs behind a semicolon.
     let is_time = |word: &str| {
         word.len() >= 5
             && word.contains(':')
             && word.bytes().all(|b| b.is_ascii_digit() || b == b':')
     };
-    if text.split_whitespace().any(is_time) {
-        let cut = text.find(';').or_else(|| text.find(" at ")).unwrap_or(0);
+    if text.split_whitespace().any(is_time)
+        && let Some(cut) = text.find(';').or_else(|| text.find(" at "))
+    {
         text.truncate(cut);
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut words: Vec<&str> = text.split_whitespace().collect();
+    if let Some(time) = words.iter().position(|word| is_time(word)) {
+        // Exim has nothing before its date: `Sat, 21 Nov 2026` goes with the time.
+        let before = words[..time].iter().rev().take_while(|word| is_of_a_date(word)).count();
+        words.truncate(time - before);
+    }
+    words.join(" ")
+}
+
+/// `Sat,`, `21`, `Nov`, `2026`.
+fn is_of_a_date(word: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let word = word.trim_end_matches(',');
+    NAMES.contains(&word) || (word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -101,6 +118,10 @@ mod tests {
         assert_eq!(
             timeless("mail.example.org ESMTP Sendmail 8.17; Sat, 21 Nov 2026 04:45:00 GMT"),
             "mail.example.org ESMTP Sendmail 8.17"
+        );
+        assert_eq!(
+            timeless("mail.example.org ESMTP Exim 4.96 Sat, 21 Nov 2026 04:45:00 +0000"),
+            "mail.example.org ESMTP Exim 4.96"
         );
         assert_eq!(timeless("Dovecot (Debian) ready."), "Dovecot (Debian) ready.");
     }

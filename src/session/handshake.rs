@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustls::{ServerConnection, server::Acceptor};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::{House, Policy};
@@ -70,6 +70,9 @@ pub(super) async fn handshake(
     };
     drop(glued);
     let asked = start.client_hello().server_name().map(str::to_owned);
+    if tls::is_challenge(&start.client_hello()) {
+        return Err(answer(start, asked, policy, house).await);
+    }
     // The certificates of this moment: a session that was accepted before a reload gets the new.
     let (terms, shown) = {
         let server = house.tls.load();
@@ -108,6 +111,31 @@ pub(super) async fn handshake(
             Err(Unshaken { why, asked, shown: Some(shown) })
         }
     }
+}
+
+/// Shows a certificate authority that a name is ours, if we have asked for that: RFC 8737 §3. There
+/// is no session behind such a handshake.
+async fn answer(
+    start: StartHandshake<TcpStream>,
+    asked: Option<String>,
+    policy: &Policy,
+    house: &House,
+) -> Unshaken {
+    let name = asked.as_deref().map(str::to_ascii_lowercase);
+    let answer = name.and_then(|name| house.challenges.alpn(&name));
+    let Some(config) = answer.and_then(|answer| tls::challenge(answer).ok()) else {
+        let why = "it asks for the answer to an ACME challenge, and there is none for that name; it was sent no_application_protocol(120)".to_owned();
+        return reject(start, tls::NO_APPLICATION_PROTOCOL, why, asked).await;
+    };
+    let why = match Box::pin(start.into_stream(config)).await {
+        Ok(mut stream) => {
+            // It may be gone already: it has seen what it wanted.
+            let _ = timeout(policy.timeouts.closing, stream.shutdown()).await;
+            "a certificate authority has seen the answer to its challenge".into()
+        }
+        Err(error) => error.into(),
+    };
+    Unshaken { why, asked, shown: None }
 }
 
 enum Fed {

@@ -11,6 +11,9 @@ use crate::certs::{Certificate, Description, KeyKind, date, now};
 /// way to send it once the ClientHello has been read.
 pub const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// The same for `no_application_protocol` (RFC 7301 §3.2).
+pub const NO_APPLICATION_PROTOCOL: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
+
 /// The same for `internal_error`.
 pub const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 

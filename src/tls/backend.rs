@@ -175,10 +175,12 @@ fn verifier(
         }
         BackendTrust::System => {
             // Some machines have roots in their store that are none; the others count.
-            roots.add_parsable_certificates(certs::system_roots());
+            let (system, unread) = certs::system_roots();
+            roots.add_parsable_certificates(system);
             if roots.is_empty() {
                 let text = "this machine has no trust store to verify a backend's certificate by: install ca-certificates, or write tls_ca or tls_fingerprint";
-                return Err(vec![Finding::new(Code::NothingThere, "/etc/ssl/certs", text)]);
+                let nothing = Finding::new(Code::NothingThere, "/etc/ssl/certs", text);
+                return Err(unread.into_iter().chain([nothing]).collect());
             }
             Path::new("/etc/ssl/certs")
         }

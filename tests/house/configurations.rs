@@ -31,7 +31,7 @@ fn every_mistake_is_named_with_its_place_and_what_to_do() {
         let output = vestibule(&["check", "--offline"], &file);
         let said = String::from_utf8_lossy(&output.stdout).replace(&file.display().to_string(), "");
         assert_eq!(said, expected, "{}", file.display());
-        assert_eq!(output.status.code(), Some(1), "{}", file.display());
+        assert_eq!(output.status.code(), Some(2), "{}", file.display());
     }
 }
 
@@ -99,6 +99,8 @@ fn client_certificates_for_all_are_for_all_with_tls() {
     let warnings: Vec<&str> = said.lines().filter(|line| line.contains(": warning: ")).collect();
     let [warning] = warnings[..] else { panic!("{said}") };
     assert!(warning.contains("client_certificates: require keeps nobody out here"), "{said}");
+    assert!(said.ends_with(": it can be served, with what is said above\n"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
 }
 
 /// Where sessions go is told with all addresses and names, a backend's as well as an address's.

@@ -3,7 +3,7 @@
 
 use crate::{
     common::{
-        commands::{mode, openssl, vestibule},
+        commands::{mode, names, openssl, vestibule},
         front::Front,
         mailhost::{Host, Talk},
         tls::{Client, NAME},
@@ -87,6 +87,25 @@ fn nothing_is_made_by_looking() {
     stage.folder.write("c.yaml", format!("{text}state_dir: {}\n", state.display()));
     let said = vestibule(stage.folder.path(), &["certs", "--config", "c.yaml"]).with(1);
     assert!(said.contains("V010: no certificate was found"), "{said}");
-    vestibule(stage.folder.path(), &["check", "c.yaml"]).with(0);
+    vestibule(stage.folder.path(), &["check", "c.yaml"]).with(1);
     assert!(!state.exists());
+}
+
+/// Several that start for the first time, at once and in one place, serve one certificate.
+#[test]
+fn the_first_of_several_makes_it_for_all() {
+    let (stage, host) = (Stage::set(), Host::polite(Talk::Imap));
+    let state = stage.folder.path().join("state");
+    let text = config(&stage, &host, "");
+    let text = format!("{text}state_dir: {}\n", state.display());
+    let fronts: Vec<Front> = (0..4).map(|_| Front::launch(&text)).collect();
+    let shown: Vec<Vec<u8>> = fronts
+        .iter()
+        .map(|front| {
+            front.wait("it is ready", 0, |line| line["message"] == "ready");
+            shown(front)
+        })
+        .collect();
+    assert!(shown.iter().all(|leaf| *leaf == shown[0]));
+    assert_eq!(names(&state.join("self-signed")), ["certificate.pem"]);
 }

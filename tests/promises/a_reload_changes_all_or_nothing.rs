@@ -299,3 +299,19 @@ fn nothing_new_is_nothing_new() {
     }
     assert_eq!(shown(&stage, &front, 0), der(&stage.leaf.cert)[..]);
 }
+
+/// What is only worth knowing is said when it is new.
+#[test]
+fn what_was_said_at_the_start_is_not_said_again() {
+    let stage = Stage::set();
+    let host = Host::polite(Talk::Imap);
+    let front = stage.front(&[("imap", "implicit", host.backend.address)], "");
+    let notes = |from: usize| since(&front, from).matches("V009").count();
+    assert_eq!(notes(0), 1, "the authority is a private one");
+    let mark = front.mark();
+    front.reload();
+    assert_eq!(notes(mark), 0);
+    stage.ca.leaf(&["new.example.org"], Kind::Ecdsa).certbot(&stage.live("new.example.org"));
+    front.reload();
+    assert_eq!(notes(mark), 1, "a new certificate is worth a word");
+}

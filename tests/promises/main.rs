@@ -5,6 +5,7 @@
     reason = "tests may panic, and explain themselves"
 )]
 
+mod authority;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
@@ -30,7 +31,9 @@ mod a_probe_sees_what_clients_see;
 mod a_refused_certificate_is_explained;
 mod a_reload_changes_all_or_nothing;
 mod a_request_says_what_was_asked;
+mod a_service_manager_is_told;
 mod a_session_is_resumed_where_it_may_be;
+mod a_signal_may_come_too_early;
 mod a_slow_peer_costs_no_memory;
 mod clients_prove_who_they_are;
 mod dns_is_told_what_is_served;
@@ -46,6 +49,7 @@ mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
 mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
+mod the_authority_says_when;
 mod the_backend_is_told_in_one_line;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;

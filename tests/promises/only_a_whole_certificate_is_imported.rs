@@ -102,9 +102,9 @@ fn the_configuration_says_where_the_store_is() {
         ];
         vestibule(desk.folder.path(), &arguments)
     };
-    let said = config("HERE/m.crt, HERE/none").failed();
+    let said = config("HERE/m.crt, HERE/none").with(2);
     assert!(said.contains("c.yaml") && said.contains("--into"), "{said}");
-    let said = config("relative").failed();
+    let said = config("relative").with(2);
     assert!(said.contains("certificates[0]"), "{said}");
     let said: Value = serde_json::from_str(&config("HERE/m.crt, HERE/store").with(0)).unwrap();
     let file = desk.folder.path().join("store").join(format!("{NAME}.pem"));
@@ -136,6 +136,52 @@ fn the_configuration_has_intermediates_too() {
     let said = import(1);
     assert_eq!(said["chain"], 2, "{said}");
     assert!(said["file"].is_string() && said["findings"].to_string().contains("V006"), "{said}");
+}
+
+/// Nothing comes in that the front would refuse.
+#[test]
+fn the_configuration_says_what_is_refused() {
+    let desk = Desk::new();
+    desk.lay(&desk.ca.leaf(&[NAME], Kind::Ecdsa));
+    let here = desk.folder.path().display();
+    let config = |lint: &str| {
+        let text = format!("certificates: [{here}/store]\nbackend: 10.0.0.5\nlint: {lint}\n");
+        desk.folder.write("c.yaml", text);
+    };
+    config("{ V009: refuse }");
+    for more in [&["--config", "c.yaml"][..], &["--config", "c.yaml", "--force"]] {
+        let said = desk.import(&[&["--chain", "ca.crt"], more].concat()).with(2);
+        assert!(
+            said.contains("error: m.crt: V009") && said.contains("nothing was written"),
+            "{said}"
+        );
+        assert_eq!(desk.stored(), Vec::<String>::new());
+    }
+    config("{ V007: refuse }");
+    desk.import(&["--config", "c.yaml", "--force"]).with(2);
+    config("{ V009: ignore }");
+    let said = desk.import(&["--chain", "ca.crt", "--config", "c.yaml"]).with(0);
+    assert!(!said.contains("V009"), "{said}");
+}
+
+/// What a killed import has left behind is gone after the next one; what is not ours, or may still be
+/// needed, is not.
+#[test]
+fn what_a_killed_import_left_behind_is_removed() {
+    let desk = Desk::new();
+    desk.lay(&desk.ca.leaf(&[NAME], Kind::Ecdsa));
+    let store = desk.folder.path().join("store");
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(24 * 60 * 60);
+    for (name, is_old) in
+        [(".vestibule-import-1-0", true), (".vestibule-import-2-0", false), (".other", true)]
+    {
+        desk.folder.write(&format!("store/{name}/key.pem"), "secret");
+        if is_old {
+            fs::File::open(store.join(name)).unwrap().set_modified(yesterday).unwrap();
+        }
+    }
+    desk.import(&["--chain", "ca.crt"]).with(0);
+    assert_eq!(desk.stored(), [".other", ".vestibule-import-2-0", &format!("{NAME}.pem")]);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use crate::common::{
     ca::{Ca, Kind},
-    commands::{Said, vestibule},
+    commands::{Said, shell, vestibule},
     folder::Folder,
+    tls::NAME,
 };
 
 struct Desk {
@@ -100,4 +101,36 @@ fn or_why_they_cannot_be() {
     let desk = Desk::new();
     let said = desk.certs("certificate: x\n", &[]).failed();
     assert!(said.contains("c.yaml:5:1: certificate: unknown key"), "{said}");
+}
+
+/// Who asked for JSON gets JSON.
+#[test]
+fn scripts_are_told_in_their_own_language() {
+    let desk = Desk::new();
+    desk.certs("certificate: x\n", &[]).failed();
+    for command in [&["certs"][..], &["dns"], &["explain", "--port", "993"]] {
+        let arguments = [command, &["--config", "c.yaml", "--json"]].concat();
+        let said = vestibule(desk.folder.path(), &arguments).with(2);
+        let said: Value = serde_json::from_str(&said).expect("JSON");
+        let first = said["errors"][0].as_str().expect("an error");
+        assert!(first.contains("c.yaml:5:1: certificate: unknown key"), "{command:?}: {said}");
+    }
+}
+
+/// A trust store that cannot be read is not taken for an empty one.
+#[test]
+fn with_what_cannot_be_read_of_the_trust_store() {
+    let desk = Desk::new();
+    desk.lay(&[NAME], Kind::Ecdsa, 2020, 2999);
+    desk.certs("", &[]).with(0);
+    let binary = env!("CARGO_BIN_EXE_vestibule");
+    let line =
+        format!("SSL_CERT_FILE=/nowhere/roots.pem {binary} certs --config c.yaml; [ $? = 1 ]");
+    let said = shell(desk.folder.path(), &line);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("V004")).collect();
+    let [line] = lines[..] else { panic!("once: {said}") };
+    assert!(
+        line.starts_with("warning: /nowhere/roots.pem: V004: this machine's trust store"),
+        "{line}"
+    );
 }

@@ -246,7 +246,7 @@ fn is_root() -> bool {
 }
 
 /// Postfix works for nobody but root: its master gives each process the user that it needs.
-fn as_root(program: &str) -> Command {
+pub(crate) fn as_root(program: &str) -> Command {
     if is_root() {
         return Command::new(program);
     }

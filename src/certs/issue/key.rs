@@ -1,15 +1,15 @@
 //! Keys that are made here.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
-    RsaKeySize,
+    PublicKeyData, RsaKeySize,
 };
 
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use super::{IssueError, der};
+use super::{IssueError, der, request};
 use crate::certs::pem;
 
 /// The kind of key that is wanted.
@@ -51,6 +51,22 @@ impl NewKey {
             Self::Rsa4096 => rsa(RsaKeySize::_4096),
         }?)
     }
+}
+
+/// Makes a key, as PEM in PKCS #8.
+pub fn new_key(kind: NewKey) -> Result<String, IssueError> {
+    Ok(text(&kind.generate()?))
+}
+
+/// The one key in this file, in PKCS #8. Errors: there is none, or more than one, or none that can
+/// sign here.
+pub fn pkcs8(file: &Path) -> Result<PrivatePkcs8KeyDer<'static>, IssueError> {
+    Ok(request::read(file)?.serialize_der().into())
+}
+
+/// The SubjectPublicKeyInfo (DER) of the one key in this file. Errors: as for [`pkcs8`].
+pub fn spki(file: &Path) -> Result<Vec<u8>, IssueError> {
+    Ok(request::read(file)?.subject_public_key_info())
 }
 
 /// The key as PEM, in PKCS #8.

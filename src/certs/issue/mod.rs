@@ -1,6 +1,7 @@
 //! Makes keys, certificates and requests. The only user of `rcgen`.
 
 mod authority;
+mod challenge;
 mod der;
 mod key;
 mod refresh;
@@ -12,10 +13,11 @@ use std::fmt;
 use rcgen::{SanType, string::Ia5String};
 
 pub use authority::{Issued, authority_and_leaf};
-pub use key::NewKey;
+pub use challenge::challenge;
+pub use key::{NewKey, new_key, pkcs8, spki};
 pub use refresh::refresh;
 pub use request::{KeySource, Requested, Subject, request};
-pub use self_signed::{self_signed, valid_days};
+pub use self_signed::self_signed;
 
 use super::{Finding, Name};
 

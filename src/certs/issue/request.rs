@@ -31,6 +31,8 @@ pub struct Subject {
 pub struct Requested {
     /// What goes to the authority.
     pub request: String,
+    /// The same as DER.
+    pub der: Vec<u8>,
     /// What stays here.
     pub key: String,
 }
@@ -75,10 +77,11 @@ pub fn request(
         KeySource::File(file) => read(file)?,
         KeySource::New(kind) => kind.generate()?,
     };
-    Ok(Requested { request: params.serialize_request(&pair)?.pem()?, key: key::text(&pair) })
+    let request = params.serialize_request(&pair)?;
+    Ok(Requested { request: request.pem()?, der: request.der().to_vec(), key: key::text(&pair) })
 }
 
-fn read(file: &Path) -> Result<KeyPair, IssueError> {
+pub(super) fn read(file: &Path) -> Result<KeyPair, IssueError> {
     let keys = files::read(file)?.unwrap_or_default().keys;
     let [key] = keys.as_slice() else {
         let n = keys.len();

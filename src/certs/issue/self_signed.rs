@@ -17,8 +17,7 @@ const DAY: u64 = 86_400;
 const LEEWAY: i64 = 3600;
 
 /// How many days a certificate may be valid. Nobody's key is good for longer than a hundred years.
-#[must_use]
-pub fn valid_days() -> RangeInclusive<u32> {
+fn valid_days() -> RangeInclusive<u32> {
     1..=36_500
 }
 

@@ -96,7 +96,7 @@ fn damaged_and_empty_files() {
         }
         // What does not say that it is PEM may be anything else, if it does not look like it.
         if code == Code::NotPem {
-            room.folder.write("bad/README", content);
+            room.folder.write("bad/NOTES", content);
             assert_eq!(codes(&room.load()), Vec::<String>::new(), "{what}");
         }
     }

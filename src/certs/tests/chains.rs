@@ -2,6 +2,8 @@
 
 use rcgen::{CustomExtension, KeyIdMethod};
 
+use crate::certs::{Issuance, chain::End, load};
+
 use super::*;
 
 /// A leaf with its key, in the PEM file that a front is given, and all that lies beside it.
@@ -203,11 +205,22 @@ fn a_missing_link_is_named_with_all_that_is_known() {
         assert!(finding.text.contains(part), "{part}: {finding}");
     }
     assert_eq!(only_chain(&store), ders(&[&leaf_pem]));
-    // Without the address, the same without it.
+    // Without the address, it may as well be the root of a private authority: both are said.
     let leaf = Entity::leaf(&["m.example"]);
-    let store = beside(&leaf.by(&two), &leaf, &[]).load_trusting(&[&root_pem]);
-    let text = texts(&store, Code::ChainIncomplete)[0];
-    assert!(text.contains("CN=SSL CA 2") && !text.contains("had from"), "{text}");
+    let (leaf_pem, two_pem) = (leaf.by(&two), two.by_itself());
+    let folder = beside(&leaf_pem, &leaf, &[]);
+    let text = folder.load_trusting(&[&root_pem]).findings.remove(0).text;
+    for part in ["CN=SSL CA 2", "If it is an intermediate", "If it is the root", "`intermediates`"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("had from"), "{text}");
+    // What is said to help does.
+    let pool = Folder::of(&[("root.pem", &two_pem)]);
+    let sources = Sources { intermediates: vec![pool.0.clone()], ..folder.sources() };
+    let store = trusting(&anchors(&[&root_pem]), &sources, None);
+    assert_eq!(codes(&store), ["V009"], "{:?}", said(&store.findings));
+    assert_eq!(only_chain(&store), ders(&[&leaf_pem]));
 }
 
 /// Where the chain breaks off further up, the name is that of the one that is missing there.
@@ -267,6 +280,36 @@ fn a_namesake_of_a_trusted_root_is_not_trusted() {
     assert_eq!(codes(&store), ["V009"], "private: {:?}", said(&store.findings));
 }
 
+/// Nor is one that has its key id as well: the signature decides, wherever the root is.
+#[test]
+fn a_root_that_has_not_signed_is_found_out() {
+    let twin = || {
+        Entity::authority("Root").with(|params| {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(vec![7; 20]);
+        })
+    };
+    let (real, fake) = (twin(), twin());
+    let (ca, leaf) = (Entity::authority("CA 1"), Entity::leaf(&["m.example"]));
+    let (real_pem, ca_pem, leaf_pem) = (real.by_itself(), ca.by(&fake), leaf.by(&ca));
+    let direct = leaf.by(&fake);
+    let chains = [(&leaf_pem, vec![&*ca_pem]), (&direct, vec![])];
+    for (leaf_pem, others) in chains {
+        let folder = beside(leaf_pem, &leaf, &others);
+        let trusted = folder.load_trusting(&[&real_pem]);
+        assert_eq!(codes(&trusted), ["V008"], "{:?}", said(&trusted.findings));
+        let text = &trusted.findings[0].text;
+        assert!(text.contains("CN=Root") && text.contains("has not signed it"), "{text}");
+        assert_eq!(trusted.certificates[0].issuance(), Issuance::PrivateAuthority);
+        assert_eq!(only_chain(&trusted).len(), 1 + others.len(), "it may be right elsewhere");
+
+        folder.write("root.pem", &real_pem);
+        let private = folder.load(None);
+        assert_eq!(codes(&private), ["V008", "V009"], "{:?}", said(&private.findings));
+        folder.write("root.pem", fake.by_itself());
+        assert_eq!(codes(&folder.load(None)), ["V009"]);
+    }
+}
+
 /// Of very many, signatures are verified after the service has begun, and each before it is shown.
 #[test]
 fn of_thousands_each_is_verified_before_it_is_shown() {
@@ -301,4 +344,42 @@ fn of_thousands_each_is_verified_before_it_is_shown() {
     let again = folder.load(Some(&store));
     assert!(again.is_proven());
     assert_eq!((texts(&again, Code::SignatureWrong).len(), shown(&again)), (1, 1));
+}
+
+/// A reload builds no chain anew whose leaf is as it was, unless something else decides otherwise.
+#[test]
+fn chains_are_built_anew_when_authorities_change() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let leaf = ca.leaf(&["m.example"], ecdsa());
+    folder.write("m/all.pem", format!("{}{}", leaf.cert, leaf.key));
+    let trusted = anchors(&[&ca.root_pem]);
+    let ends = |store: &Store| store.certificates[0].chain.end;
+    let first = trusting(&trusted, &folder.sources(), None);
+    assert_eq!(ends(&first), End::Missing);
+    folder.write("i/chain.pem", &ca.issuer_pem);
+    let second = trusting(&trusted, &folder.sources(), Some(&first));
+    assert_eq!(ends(&second), End::Trusted);
+    let third = trusting(&Anchors::default(), &folder.sources(), Some(&second));
+    assert_eq!(ends(&third), End::Unknown);
+    let fourth = trusting(&trusted, &folder.sources(), Some(&third));
+    assert_eq!(ends(&fourth), End::Trusted);
+    let fifth = trusting(&trusted, &folder.sources(), Some(&fourth));
+    assert!(Arc::ptr_eq(&fifth.certificates[0], &fourth.certificates[0]));
+}
+
+/// An intermediate that has expired since gives way to one that has not.
+#[test]
+fn chains_are_built_anew_when_an_authority_expires() {
+    let (root, other) = (Entity::authority("Root"), Entity::authority("Other"));
+    let ca = Entity::authority("CA 1").valid(2000, 2090);
+    let leaf = Entity::leaf(&["m.example"]);
+    let (leaf_pem, short) = (leaf.by(&ca), ca.by(&root));
+    let long = Entity { params: ca.params.clone(), key: key_of(&ca) }.valid(2020, 3000).by(&other);
+    let folder = beside(&leaf_pem, &leaf, &[&short, &long]);
+    let trusted = anchors(&[&root.by_itself()]);
+    let before = trusting(&trusted, &folder.sources(), None);
+    assert_eq!(only_chain(&before), ders(&[&leaf_pem, &short]));
+    let year_2100 = 130 * 365 * 86400 + 40 * 86400;
+    let after = load::at(year_2100, &trusted, &folder.sources(), Some(&before));
+    assert_eq!(only_chain(&after), ders(&[&leaf_pem, &long]));
 }

@@ -68,6 +68,43 @@ fn certbot() {
     assert_eq!(chain(&served)[0], ders(&[&renewed.cert])[0]);
 }
 
+/// What certbot lays beside what is served from only repeats it: it is read where that is not whole.
+#[test]
+fn certbots_parts_are_read_where_they_are_needed() {
+    let family = Family::of(&["example.org"]);
+    let folder = Folder::new();
+    let lay = |name: &str, text: &str| {
+        folder.write(&format!("archive/{name}1.pem"), text);
+        folder.link(&format!("../../archive/{name}1.pem"), &format!("live/example.org/{name}.pem"));
+    };
+    let live = Sources { certificates: vec![folder.path("live")], ..Sources::default() };
+    let anchors = anchors(&[&family.ca.root_pem]);
+    let damaged = "-----BEGIN CERTIFICATE-----\n";
+    lay("cert", damaged);
+    lay("chain", damaged);
+    lay("fullchain", &family.fullchain);
+    lay("privkey", &family.leaf.key);
+    let whole = trusting(&anchors, &live, None);
+    family.is_whole(&whole, "the parts are not needed");
+
+    lay("chain", &family.ca.issuer_pem);
+    lay("fullchain", &family.leaf.cert);
+    let store = trusting(&anchors, &live, Some(&whole));
+    assert_eq!(codes(&store), ["V005"], "cert.pem");
+    lay("cert", &family.leaf.cert);
+    family.is_whole(&trusting(&anchors, &live, Some(&store)), "the chain is in its part");
+
+    // In the middle of a renewal: its links are moved in this order.
+    let renewed = family.ca.leaf(&["example.org"], ecdsa());
+    lay("fullchain", &family.fullchain);
+    let before = trusting(&anchors, &live, None);
+    lay("cert", &renewed.cert);
+    lay("privkey", &renewed.key);
+    let store = trusting(&anchors, &live, Some(&before));
+    let served = chosen(&set(&store), Some("example.org"), ANYWHERE).0;
+    assert_eq!(chain(&served), ders(&[&renewed.cert, &family.ca.issuer_pem]));
+}
+
 #[test]
 fn acme_sh() {
     let family = Family::of(&["example.org"]);

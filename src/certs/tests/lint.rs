@@ -143,7 +143,9 @@ fn fixture(code: Code) -> Fixture {
             let previous = Some(fixture.load(&Policy::default()).0);
             Fixture { previous, ..fixture.sh("rm m.pem") }
         }
-        Code::TlsaMismatch => unreachable!("it is not about files"),
+        Code::TlsaMismatch | Code::OrderFailed | Code::OrderPending => {
+            unreachable!("it is not about files")
+        }
     }
 }
 
@@ -212,7 +214,7 @@ fn each_code_has_its_severity_and_the_policy_changes_it() {
             assert_eq!(under(Some(Action::Ignore)), (None, code != Code::NothingThere), "{name}");
         }
     }
-    assert_eq!(Code::all().count(), defaults.len() + 1, "TLSA records are not about files");
+    assert_eq!(Code::all().count(), defaults.len() + 3, "DNS and orders are not about files");
 }
 
 /// Whether it is said that a certificate with this life expires soon.
@@ -299,6 +301,15 @@ fn a_key_is_exposed_if_others_really_can_read_it() {
             assert!(findings().is_empty(), "{what}: {command}");
         }
     }
+}
+
+/// It is shown at the key's file, which is not its certificate's.
+#[test]
+fn an_exposed_key_is_named_by_its_own_file() {
+    let fixture = Fixture::good().sh("chmod 755 .; openssl pkey -in m.pem -out m.key; chmod 644 m.key; sed -i '/PRIVATE/,/PRIVATE/d' m.pem");
+    let (_, findings) = fixture.load(&Policy::default());
+    let [finding] = &findings[..] else { panic!("{:?}", said(&findings)) };
+    assert_eq!((finding.code, &finding.file), (Code::KeyExposed, &fixture.folder.path("m.key")));
 }
 
 /// A key of 1024 bits can be neither used nor verified: it is called by its name, and the rest is served.

@@ -239,6 +239,60 @@ fn a_liar_that_is_refused_leaves_what_was_before() {
     }
 }
 
+/// Nobody is kept from being refused by having been served.
+#[test]
+fn a_policy_that_changes_takes_effect() {
+    let (ca, folder) = (Authority::new(), Folder::new());
+    let good = ca.leaf(&["good.example"], ecdsa());
+    let old = ca.issue(&Entity::leaf(&["old.example"]).valid(2000, 2020));
+    for (name, leaf) in [("good", &good), ("old", &old)] {
+        let text = format!("{}{}{}", leaf.cert, ca.issuer_pem, leaf.key);
+        folder.write(&format!("{name}/all.pem"), text);
+    }
+    let before = folder.load(None);
+    assert_eq!(labels(&before), ["good.example", "old.example"]);
+    let policy = Policy([(Code::Expired, Action::Refuse)].into());
+    let refusing = Sources { policy, ..folder.sources() };
+    let after = load(&refusing, Some(&before));
+    assert_eq!(labels(&after), ["good.example"]);
+    assert_eq!(errors(&after).len(), 1, "{:?}", errors(&after));
+    assert!(after.kept().is_empty());
+    // What served before it is kept, all the same.
+    let renewed = ca.leaf(&["old.example"], ecdsa());
+    folder.write("old/all.pem", format!("{}{}{}", renewed.cert, ca.issuer_pem, renewed.key));
+    let fine = load(&refusing, Some(&after));
+    folder.write("old/all.pem", format!("{}{}{}", old.cert, ca.issuer_pem, old.key));
+    let again = load(&refusing, Some(&fine));
+    let served = chosen(&set(&again), Some("old.example"), ANYWHERE).0;
+    assert_eq!(chain(&served)[0], ders(&[&renewed.cert])[0]);
+    assert_eq!(again.kept().len(), 1);
+}
+
+/// A new certificate whose chain breaks off gives way where the old one can be shown, and nowhere else.
+#[test]
+fn names_that_only_the_new_one_has_are_served_with_it() {
+    let (ca, unknown, folder) = (Authority::new(), Authority::named(" of others"), Folder::new());
+    let old = ca.leaf(&["m.example"], ecdsa());
+    let names = ["m.example", "new.example", "newer.example"];
+    let new = unknown.issue(&Entity::leaf(&names).valid(2000, 5000));
+    folder.write("m/all.pem", format!("{}{}{}", old.cert, ca.issuer_pem, old.key));
+    let mut store = folder.load(None);
+    folder.write("m/all.pem", format!("{}{}", new.cert, new.key));
+    // And so it is the next time.
+    for _ in 0..2 {
+        store = folder.load(Some(&store));
+        let (set, more) = CertificateSet::new(&store, &Wishes::default());
+        assert_eq!(said(&more), Vec::<String>::new(), "it has been said");
+        for (name, leaf) in [("m.example", &old), ("new.example", &new), ("newer.example", &new)] {
+            let served = chosen(&set, Some(name), ANYWHERE).0;
+            assert_eq!(chain(&served)[0], ders(&[&leaf.cert])[0], "{name}");
+        }
+        let said = texts(&store, Code::PreviousKept);
+        assert!(said[0].contains("not for new.example and 1 more"), "{said:?}");
+        assert_eq!(store.kept().len(), 1);
+    }
+}
+
 /// Links to one folder are as good as the folder, for files that are named.
 #[test]
 fn named_files_are_found_by_way_of_links() {

@@ -17,8 +17,10 @@ use std::{
 use rustls::pki_types::CertificateDer;
 
 pub use next::{NextKey, next_key};
-pub use record::{Matching, Record, Selector, Service, Usage};
+pub use record::{Record, Service};
 pub use zone::{Zone, parse as parse_zone};
+
+use record::Usage;
 
 use super::{
     digest::{hex, sha256},
@@ -79,6 +81,21 @@ impl Records {
             "none of the TLSA records at {service} ({}) agrees with it{others}{needed}",
             published.join(", ")
         ))
+    }
+
+    /// The first service at one of these names that has records by leaf, and none for this
+    /// SubjectPublicKeyInfo (DER). `None`: a leaf with this key may be served, as far as that can be
+    /// known without the leaf.
+    #[must_use]
+    pub fn unknown_key(&self, names: &[String], spki: &[u8]) -> Option<&Service> {
+        let hosts: BTreeSet<&str> = names.iter().flat_map(|name| self.hosts(name)).collect();
+        let mut services = hosts.into_iter().flat_map(|host| self.of_host(host));
+        let is_unknown = |records: &[Record]| {
+            let mut usable = records.iter().filter(|record| record.is_usable()).peekable();
+            usable.peek().is_some()
+                && !usable.any(|record| record.usage != Usage::DaneEe || record.is_of_key(spki))
+        };
+        services.find(|(_, records)| is_unknown(records)).map(|(service, _)| service)
     }
 
     /// The hosts that a certificate's name covers: RFC 9525 §6.3.

@@ -60,7 +60,7 @@ impl FromStr for Service {
 /// What the certificate association means: RFC 6698 §2.1.1, with the names of RFC 7218.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Usage {
+pub(super) enum Usage {
     /// 0: an authority that the client trusts anyway.
     PkixTa,
     /// 1: a leaf that the client trusts anyway.
@@ -74,7 +74,7 @@ pub enum Usage {
 /// What of the certificate is compared: RFC 6698 §2.1.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Selector {
+pub(super) enum Selector {
     /// 0: all of it.
     Certificate,
     /// 1: its SubjectPublicKeyInfo.
@@ -84,7 +84,7 @@ pub enum Selector {
 /// How it is compared: RFC 6698 §2.1.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Matching {
+pub(super) enum Matching {
     /// 0: octet by octet.
     Full,
     /// 1: by its SHA-256.
@@ -100,13 +100,13 @@ pub struct Record {
     /// What it is about.
     pub service: Service,
     /// What it means.
-    pub usage: Usage,
+    pub(super) usage: Usage,
     /// What is compared.
-    pub selector: Selector,
+    pub(super) selector: Selector,
     /// How it is compared.
-    pub matching: Matching,
+    pub(super) matching: Matching,
     /// What it is compared with.
-    pub data: Vec<u8>,
+    pub(super) data: Vec<u8>,
 }
 
 impl Record {
@@ -116,6 +116,12 @@ impl Record {
     pub fn of_key(service: Service, spki: &[u8]) -> Self {
         let (usage, selector, matching) = (Usage::DaneEe, Selector::Key, Matching::Sha256);
         Self { service, usage, selector, matching, data: sha256(spki) }
+    }
+
+    /// What it means, as its number: RFC 6698 §2.1.1.
+    #[must_use]
+    pub fn usage(&self) -> u8 {
+        self.usage as u8
     }
 
     /// Whether clients can use it for this service: RFC 7672 §3.1.3 leaves usages 0 and 1 out of SMTP.
@@ -139,18 +145,27 @@ impl Record {
         }
     }
 
+    /// Whether it would match any leaf with this SubjectPublicKeyInfo (DER).
+    #[must_use]
+    pub fn is_of_key(&self, spki: &[u8]) -> bool {
+        self.usage == Usage::DaneEe && self.selector == Selector::Key && self.holds(spki)
+    }
+
     fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
-        let compared = match self.selector {
-            Selector::Certificate => certificate.to_vec(),
+        match self.selector {
+            Selector::Certificate => self.holds(certificate),
             Selector::Key => match Parsed::new(&certificate.clone().into_owned()) {
-                Ok(parsed) => parsed.spki,
-                Err(_) => return false,
+                Ok(parsed) => self.holds(&parsed.spki),
+                Err(_) => false,
             },
-        };
+        }
+    }
+
+    fn holds(&self, compared: &[u8]) -> bool {
         match self.matching {
             Matching::Full => compared == self.data,
-            Matching::Sha256 => sha256(&compared) == self.data,
-            Matching::Sha512 => sha512(&compared) == self.data,
+            Matching::Sha256 => sha256(compared) == self.data,
+            Matching::Sha512 => sha512(compared) == self.data,
         }
     }
 

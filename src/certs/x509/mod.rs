@@ -5,7 +5,7 @@ mod key;
 mod list;
 mod names;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
@@ -47,6 +47,9 @@ pub(super) struct Parsed {
     pub not_after: i64,
     /// Where the issuer's certificate can be had: RFC 5280 §4.2.2.1.
     pub ca_issuers: Option<String>,
+    /// Of an authority: the key that has been found to have made its signature. Thousands of chains
+    /// lead over the same one.
+    signer: OnceLock<Box<[u8]>>,
 }
 
 /// What can be said of a signature.
@@ -91,6 +94,7 @@ impl Parsed {
             not_before: cert.validity().not_before.timestamp(),
             not_after: cert.validity().not_after.timestamp(),
             ca_issuers: None,
+            signer: OnceLock::new(),
             der: der.clone(),
         };
         for extension in cert.extensions() {
@@ -152,6 +156,18 @@ impl Parsed {
     }
 
     fn signature(&self, spki: &[u8]) -> Signature {
+        if self.signer.get().is_some_and(|known| **known == *spki) {
+            return Signature::Right;
+        }
+        let signature = self.verified(spki);
+        if self.is_ca && signature == Signature::Right {
+            // The first one that is found is kept.
+            let _ = self.signer.set(spki.into());
+        }
+        signature
+    }
+
+    fn verified(&self, spki: &[u8]) -> Signature {
         let (Ok((_, key)), Ok((_, cert))) =
             (SubjectPublicKeyInfo::from_der(spki), X509Certificate::from_der(&self.der))
         else {

@@ -17,17 +17,16 @@ pub(super) fn advice(preset: Preset, places: &Places) -> (Vec<Section>, Vec<&'st
     let one = |file, lines| vec![Section { file, lines }];
     match preset {
         Preset::Dovecot => (one("/etc/dovecot/local.conf", dovecot(places)), DOVECOT.to_vec()),
-        Preset::Exim => (one("Exim's main section", exim(places)), EXIM.to_vec()),
+        Preset::Exim => (one(EXIM_FILE, exim(places)), EXIM.to_vec()),
         Preset::OpenSmtpd => (one("smtpd.conf", opensmtpd(places)), OPENSMTPD.to_vec()),
         Preset::Postfix => (one("/etc/postfix/master.cf", postfix(places)), POSTFIX.to_vec()),
         Preset::Stalwart => (one("config.toml (up to 0.15)", stalwart(places)), STALWART.to_vec()),
-        Preset::Cyrus => (one("/etc/cyrus.conf, SERVICES", cyrus(places)), CYRUS.to_vec()),
+        Preset::Courier => (courier(places), COURIER.to_vec()),
+        Preset::Cyrus => (cyrus(places), CYRUS.to_vec()),
         Preset::Exchange => (Vec::new(), EXCHANGE.to_vec()),
-        Preset::CommuniGate
-        | Preset::Courier
-        | Preset::IceWarp
-        | Preset::Kerio
-        | Preset::Sendmail => (Vec::new(), UNTOLD.to_vec()),
+        Preset::CommuniGate | Preset::IceWarp | Preset::Kerio | Preset::Sendmail => {
+            (Vec::new(), UNTOLD.to_vec())
+        }
     }
 }
 
@@ -57,16 +56,20 @@ const DOVECOT: &[&str] = &[
     "A client that uses TLS with the front counts as secured.",
 ];
 
+const EXIM_FILE: &str = "the top of Exim's configuration (Debian: /etc/exim4/exim4.conf.localmacros, then update-exim4.conf)";
+
 const EXIM: &[&str] = &[
     "It needs an Exim that was built with SUPPORT_PROXY: `exim -bV` lists PROXY (Debian: exim4-daemon-heavy has it, exim4-daemon-light does not).",
     "hosts_proxy counts for all of its ports: whoever comes from the front without a header is not served.",
     "Take the front's address out of relay_from_hosts (Debian: dc_relay_nets); a client's own address is judged.",
-    "It knows nothing of the front's TLS, so it must advertise AUTH without (Debian: AUTH_SERVER_ALLOW_NOTLS_PASSWORDS = yes); the front takes credentials inside TLS only.",
+    "It knows nothing of the front's TLS, so its authenticators must advertise AUTH without (Debian's do, with the macro AUTH_SERVER_ALLOW_NOTLS_PASSWORDS; others: server_advertise_condition); the front takes credentials inside TLS only.",
+    "PRDR, which Debian's Exim offers, is not offered to clients: a message is answered once.",
 ];
 
 const OPENSMTPD: &[&str] = &[
     "It has no list of fronts to trust: let nobody else reach these ports.",
-    "It takes AUTH inside its own TLS alone, so the front has to speak TLS with it for submission; PKI stands for the name of a `pki` with its certificate.",
+    "It takes AUTH inside its own TLS alone, so the front has to speak TLS with it for submission: `tls: starttls` beside that backend, with tls_name, tls_ca or tls_fingerprint; PKI stands for the name of a `pki` with its certificate.",
+    "6.8 completes no TLS handshake where OpenSSL is 3.0 or later (Debian 12): for submission, it takes a newer one.",
 ];
 
 const STALWART: &[&str] = &[
@@ -74,10 +77,18 @@ const STALWART: &[&str] = &[
     "Whoever comes from a trusted network has to begin with a header, on all listeners, HTTP too.",
 ];
 
+const COURIER: &[&str] = &[
+    "The lines go at the end of the file: it is read by a shell.",
+    "It is not known to take the PROXY protocol or anything like it: to this server every client is the front (identity: none), so its limits per address must hold for all of them (MAXPERIP).",
+    "It knows nothing of the front's TLS: IMAP_TLS_REQUIRED and POP3_TLS_REQUIRED stay 0.",
+    "For courier-mta: the front's address must not be among those that may relay (/etc/courier/smtpaccess), and its limits per address must hold for all clients, too.",
+];
+
 const CYRUS: &[&str] = &[
-    "Only a Cyrus whose imapd(8) has the option -H knows the PROXY protocol (Debian 12's 3.6 does not). Without it, leave -H out: then every client is the front, for its log and for limits per address.",
-    "With it, write `identity: proxy-v2` beside the preset.",
-    "-H believes everybody who reaches the port: let nobody but the front do that.",
+    "-p 256 says that there is TLS around the session: the front's. Let nobody but the front reach these ports.",
+    "Its log has what the front says with ID: the client's address in a line `client id`, with the SESSIONID that is in the line of the login. The login's own line, and limits per address, have the front's.",
+    "Users can say ID, too, once they are logged in: what counts is a session's first line.",
+    "A Cyrus whose imapd(8) has the option -H knows the PROXY protocol (Debian 12's 3.6 does not): there, write `identity: proxy-v2` beside the preset. -H believes everybody who reaches the port.",
 ];
 
 fn postfix(places: &Places) -> String {
@@ -130,11 +141,16 @@ fn dovecot(places: &Places) -> String {
 fn exim(places: &Places) -> String {
     // With this separator, the colons of IPv6 need no doubling.
     let ports: Vec<String> = places.doors.iter().map(|door| door.port.to_string()).collect();
-    format!(
-        "hosts_proxy = <; {}\ndaemon_smtp_ports = {}\nlog_selector = +proxy\n",
-        places.fronts.join(" ; "),
-        ports.join(" : ")
-    )
+    let mut lines = String::new();
+    if places.doors.iter().any(|door| door.identity == Identity::ProxyV2) {
+        lines.push_str(&format!("hosts_proxy = <; {}\n", places.fronts.join(" ; ")));
+    }
+    lines.push_str(&format!("daemon_smtp_ports = {}\n", ports.join(" : ")));
+    if places.doors.iter().any(|door| door.protocol == Protocol::Submission) {
+        // A macro that Debian's authenticators ask for; to others it is a name that nobody uses.
+        lines.push_str("AUTH_SERVER_ALLOW_NOTLS_PASSWORDS = yes\n");
+    }
+    lines
 }
 
 fn opensmtpd(places: &Places) -> String {
@@ -152,16 +168,46 @@ fn stalwart(places: &Places) -> String {
     format!("[server.proxy]\ntrusted-networks = [{}]\n", fronts.join(", "))
 }
 
-fn cyrus(places: &Places) -> String {
+fn courier(places: &Places) -> Vec<Section> {
+    let section = |door: &Door| {
+        let (file, mechanisms) = match door.protocol {
+            // What it offers inside its own TLS.
+            Protocol::Imap => {
+                ("/etc/courier/imapd", "IMAP_CAPABILITY=\"$IMAP_CAPABILITY AUTH=PLAIN\"")
+            }
+            Protocol::Pop3 => ("/etc/courier/pop3d", "POP3AUTH=\"PLAIN LOGIN\""),
+            _ => return None,
+        };
+        let Door { address, port, .. } = door;
+        let lines = format!("ADDRESS={address}\nPORT={port}\nMAXPERIP=$MAXDAEMONS\n{mechanisms}\n");
+        Some(Section { file, lines })
+    };
+    places.doors.iter().filter_map(section).collect()
+}
+
+fn cyrus(places: &Places) -> Vec<Section> {
     let line = |door: &Door| {
         let (name, command) = match door.protocol {
             Protocol::Http => ("fronthttp", "httpd"),
-            Protocol::Pop3 => ("frontpop3", "pop3d"),
+            Protocol::Pop3 => ("frontpop3", "pop3d -p 256"),
             Protocol::Sieve => ("frontsieve", "timsieved"),
-            _ => ("frontimap", "imapd"),
+            _ => ("frontimap", "imapd -p 256"),
         };
         let proxy = if door.identity == Identity::ProxyV2 { " -H" } else { "" };
         format!("  {name} cmd=\"{command}{proxy}\" listen=\"{}\"\n", door.socket())
     };
-    places.doors.iter().map(line).collect()
+    let services = Section {
+        file: "/etc/cyrus.conf, SERVICES",
+        lines: places.doors.iter().map(line).collect(),
+    };
+    // timsieved and httpd have no -p.
+    let more = [(Protocol::Sieve, "frontsieve"), (Protocol::Http, "fronthttp")];
+    let lines: String = more
+        .iter()
+        .filter(|(protocol, _)| places.doors.iter().any(|door| door.protocol == *protocol))
+        .map(|(_, name)| format!("{name}_allowplaintext: yes\n{name}_sasl_minimum_layer: 0\n"))
+        .collect();
+    let is_there = !lines.is_empty();
+    let settings = is_there.then_some(Section { file: "/etc/imapd.conf", lines });
+    std::iter::once(services).chain(settings).collect()
 }

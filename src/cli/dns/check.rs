@@ -105,7 +105,7 @@ impl Report {
             let of_next =
                 nexts.filter(|next| record == &Record::of_key(service.clone(), &next.spki));
             matches.extend(of_next.map(|next| format!("{} (next)", next.file.display())));
-            let usage = record.usage as u8;
+            let usage = record.usage();
             let why = if !record.is_usable() {
                 Some(format!(
                     "usage {usage} cannot be used for SMTP, and counts for nothing there (RFC 7672 §3.1.3)"

@@ -48,7 +48,7 @@ struct Report {
 pub(super) fn dns(arguments: &Arguments) -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
-        Err(why) => report::fail(why),
+        Err(why) => report::fail_as(arguments.json, why),
     }
 }
 

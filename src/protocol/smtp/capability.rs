@@ -14,6 +14,9 @@ fn keep(line: String, offer: Offer) -> Option<String> {
     let keyword = line.split([' ', '=']).next().unwrap_or_default().to_ascii_uppercase();
     match keyword.as_str() {
         "STARTTLS" => None,
+        // It answers a message once for each recipient, behind a 353 (draft-hall-prdr). Exim offers it,
+        // and asks for it where there are two.
+        "PRDR" => None,
         "AUTH" if !offer.login => None,
         // Channel binding (RFC 5802 §6) cannot survive a front that ends TLS. `AUTH=` is what some
         // servers say again for very old clients.
@@ -71,8 +74,9 @@ pub(super) fn has<T: AsRef<[u8]>>(lines: &[T], keyword: &str) -> bool {
 mod tests {
     use super::*;
 
-    const BACKEND: [&str; 8] = [
+    const BACKEND: [&str; 9] = [
         "PIPELINING",
+        "PRDR",
         "SIZE 100",
         "STARTTLS",
         "AUTH PLAIN SCRAM-SHA-1-PLUS",

@@ -3,23 +3,26 @@
 //! While nothing is to be done a session holds no buffer: reads go into the thread's scratch, and
 //! what cannot be written at once is kept in a pending buffer, which stops that side's reads.
 
+mod ending;
+mod judging;
+mod sides;
+
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    pin::pin,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::ReadBuf,
     sync::watch,
     time::{Instant, sleep_until},
 };
 
 use crate::{
-    error::is_disconnect,
-    protocol::{Filter, Out, Refusal, SessionFilter, Side, Verdict},
+    protocol::{Filter, Refusal, SessionFilter, Side},
     values::Stop,
     wire::{Client, Inbox, Link, scratch},
 };
@@ -188,52 +191,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The deadline has passed: the first time the client is told, the second time we just go.
-    fn time_is_up(&mut self) -> Option<Outcome> {
-        if let Some(outcome) = self.outcome.take() {
-            return Some(outcome);
-        }
-        if self.down.shut {
-            return Some(self.closed());
-        }
-        self.refuse(Refusal::Timeout);
-        None
-    }
-
-    /// Ends the session in our own words, where the client would understand a word from us.
-    fn refuse(&mut self, why: Refusal) {
-        self.speak(why);
-        self.last = Instant::now();
-        self.outcome = Some(Outcome::Refused(why));
-    }
-
-    fn speak(&mut self, why: Refusal) {
-        if self.relay.filter.as_ref().is_some_and(|f| f.may_speak()) {
-            let mut words = Vec::new();
-            (self.relay.farewell)(why, &mut words);
-            self.down.pending.push(&words);
-        }
-    }
-
-    /// The backend is gone. A client that has not been told why hears from us that it is to come back.
-    fn lost(&mut self) {
-        let is_expected = self.relay.filter.as_ref().is_none_or(|f| f.is_over() || !f.may_speak());
-        if self.first_end.is_some() || is_expected {
-            self.end_of(Side::Backend);
-        } else {
-            self.speak(Refusal::BackendUnavailable);
-            self.outcome = Some(Outcome::Closed(Side::Backend));
-        }
-    }
-
-    fn closed(&self) -> Outcome {
-        if self.truncated {
-            Outcome::Truncated
-        } else {
-            Outcome::Closed(self.first_end.unwrap_or(Side::Client))
-        }
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         // What one side says may let the other speak: until neither has moved.
         for _ in 0..FAIR {
@@ -250,30 +207,6 @@ impl<'a> Machine<'a> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// The end is decided: the client still gets what is pending for it.
-    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        while !self.down.pending.is_empty() {
-            match ready!(self.relay.poll_write(Side::Client, cx, &self.down.pending)) {
-                Ok(octets) => self.down.pending.consume(octets),
-                Err(_) => break,
-            }
-        }
-        // A last word to the backend is good manners, not worth waiting for; inside TLS, a close_notify
-        // behind it is, too.
-        if !self.up.pending.is_empty() {
-            let _ = self.relay.poll_write(Side::Backend, cx, &self.up.pending);
-            self.up.pending = Inbox::default();
-        }
-        let _ = self.relay.poll_shutdown(Side::Backend, cx);
-        // Whether it arrives is of no interest any more, only whether it is on its way.
-        let _ = ready!(self.relay.poll_flush(Side::Client, cx));
-        let outcome = self.outcome.take().unwrap_or(Outcome::Closed(Side::Client));
-        Poll::Ready(match outcome {
-            Outcome::StartTls(_) => Outcome::StartTls(std::mem::take(&mut self.up.inbox)),
-            outcome => outcome,
-        })
     }
 
     /// Moves what can be moved from this side to the other. Whether anything did.
@@ -376,84 +309,6 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn end_of(&mut self, from: Side) {
-        self.first_end.get_or_insert(from);
-        self.way(from).ended = true;
-    }
-
-    fn arrived(&mut self, cx: &mut Context<'_>, from: Side, bytes: &[u8]) {
-        let (way, relay) = self.split(from);
-        way.octets += bytes.len() as u64;
-        if relay.filter.is_none() {
-            self.forward(cx, from, bytes);
-        } else if way.inbox.is_empty() && !way.held {
-            let taken = self.judge(cx, from, bytes);
-            self.keep(cx, from, &bytes[taken..]);
-        } else {
-            way.inbox.push(bytes);
-            self.judge_inbox(cx, from);
-        }
-    }
-
-    /// What the filter did not take: to the inbox, or, if it is gone, on its way.
-    fn keep(&mut self, cx: &mut Context<'_>, from: Side, rest: &[u8]) {
-        if rest.is_empty() {
-        } else if self.relay.filter.is_some() || self.outcome.is_some() {
-            self.way(from).inbox.push(rest);
-        } else {
-            self.forward(cx, from, rest);
-        }
-    }
-
-    fn judge_inbox(&mut self, cx: &mut Context<'_>, from: Side) -> bool {
-        let way = self.way(from);
-        if way.inbox.is_empty() {
-            return false;
-        }
-        let inbox = std::mem::take(&mut way.inbox);
-        let taken = if self.relay.filter.is_some() { self.judge(cx, from, &inbox) } else { 0 };
-        if taken == 0 && self.relay.filter.is_some() {
-            self.way(from).inbox = inbox;
-            return false;
-        }
-        self.keep(cx, from, &inbox[taken..]);
-        true
-    }
-
-    /// Shows the filter what has arrived, frame by frame, and says how much of it is dealt with.
-    fn judge(&mut self, cx: &mut Context<'_>, from: Side, input: &[u8]) -> usize {
-        let mut done = 0;
-        // A client that is answered has to listen before it is heard again.
-        let is_heard = |machine: &Self| {
-            from == Side::Backend || machine.down.pending.len() < machine.relay.line
-        };
-        while done < input.len() && self.outcome.is_none() && is_heard(self) {
-            let Some(filter) = self.relay.filter.as_mut() else { break };
-            let mut out = Out::default();
-            let (taken, verdict) = filter.push(from, &input[done..], &mut out);
-            let frame = &input[done..done + taken];
-            done += taken;
-            self.up.pending.push(&out.to_backend);
-            self.down.pending.push(&out.to_client);
-            self.way(from).held = verdict == Verdict::Hold;
-            match verdict {
-                Verdict::Pass => self.forward(cx, from, frame),
-                Verdict::Opaque => {
-                    self.relay.filter = None;
-                    self.forward(cx, from, frame);
-                }
-                Verdict::LastWords => self.relay.filter = None,
-                Verdict::Replace => {}
-                Verdict::Read | Verdict::Hold => break,
-                Verdict::StartTls => self.outcome = Some(Outcome::StartTls(Inbox::default())),
-                Verdict::End(why) => self.refuse(why),
-            }
-            // Each frame may have been the other side's cue.
-            self.way(from.other()).held = false;
-        }
-        done
-    }
-
     /// Sends octets on: at once as far as they go, the rest when the other side reads.
     fn forward(&mut self, cx: &mut Context<'_>, from: Side, mut bytes: &[u8]) {
         let (way, relay) = self.split(from);
@@ -485,41 +340,6 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn cannot_read(&mut self, from: Side, error: io::Error) {
-        match from {
-            // RFC 8446 §6.1: the end of the stream without a close_notify.
-            Side::Client if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.truncated = true;
-                self.end_of(from);
-            }
-            // It is gone, and nobody is left to speak to.
-            Side::Client if is_disconnect(&error) => self.outcome = Some(Outcome::Closed(from)),
-            // What it said before it broke off is still the client's.
-            Side::Backend if is_disconnect(&error) => self.lost(),
-            Side::Backend => {
-                self.lost();
-                self.outcome = Some(Outcome::Failed(from, error));
-            }
-            Side::Client => self.outcome = Some(Outcome::Failed(from, error)),
-        }
-    }
-
-    fn cannot_write(&mut self, from: Side, error: io::Error) {
-        match from {
-            // The backend does not listen any more, but may have said why.
-            Side::Client if is_disconnect(&error) => {
-                let way = &mut self.up;
-                way.pending = Inbox::default();
-                way.inbox = Inbox::default();
-                (way.unflushed, way.ended, way.shut) = (false, true, true);
-            }
-            Side::Backend if is_disconnect(&error) => {
-                self.outcome = Some(Outcome::Closed(Side::Client));
-            }
-            _ => self.outcome = Some(Outcome::Failed(from.other(), error)),
-        }
-    }
-
     fn way(&mut self, from: Side) -> &mut Way {
         match from {
             Side::Backend => &mut self.down,
@@ -532,58 +352,6 @@ impl<'a> Machine<'a> {
         match from {
             Side::Backend => (&mut self.down, &mut self.relay),
             Side::Client => (&mut self.up, &mut self.relay),
-        }
-    }
-}
-
-impl Relay<'_> {
-    fn poll_read(
-        &mut self,
-        from: Side,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match from {
-            Side::Backend => {
-                let read = Pin::new(&mut *self.backend).poll_read(cx, buffer);
-                self.backend.poll_answer(cx);
-                read
-            }
-            Side::Client => {
-                let read = Pin::new(&mut *self.client).poll_read(cx, buffer);
-                self.client.poll_answer(cx);
-                read
-            }
-        }
-    }
-
-    fn poll_write(
-        &mut self,
-        to: Side,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = match to {
-            Side::Backend => Pin::new(&mut *self.backend).poll_write(cx, bytes),
-            Side::Client => Pin::new(&mut *self.client).poll_write(cx, bytes),
-        };
-        match written {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => written,
-        }
-    }
-
-    fn poll_flush(&mut self, to: Side, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match to {
-            Side::Backend => Pin::new(&mut *self.backend).poll_flush(cx),
-            Side::Client => Pin::new(&mut *self.client).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(&mut self, to: Side, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match to {
-            Side::Backend => Pin::new(&mut *self.backend).poll_shutdown(cx),
-            Side::Client => Pin::new(&mut *self.client).poll_shutdown(cx),
         }
     }
 }

@@ -1,0 +1,105 @@
+//! What is to be done for a certificate, and when. No clock in here.
+
+use super::{Entry, Item, Phase, held::Held, schedule};
+
+/// What is due for a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is ordered now.
+    Order,
+    /// The authority is asked now when it is to be renewed.
+    Ask,
+    /// Not before then.
+    At(i64),
+}
+
+/// What is due now.
+pub(super) fn due(
+    entry: &Entry,
+    held: Option<&Held>,
+    item: &Item,
+    directory: &str,
+    now: i64,
+) -> Due {
+    let is_same = entry.names == item.names && entry.directory == directory;
+    if is_same {
+        if entry.phase == Phase::Revoked {
+            return Due::At(i64::MAX);
+        }
+        if entry.phase == Phase::Failed
+            && let Some(next) = entry.next.filter(|next| *next > now)
+        {
+            return Due::At(next);
+        }
+    }
+    let Some(held) = held.filter(|held| item.names.iter().all(|name| held.names.contains(name)))
+    else {
+        return Due::Order;
+    };
+    let own = schedule::renewal(held.valid, held.share());
+    let renew = if is_same { entry.renew.unwrap_or(own) } else { own };
+    // Whatever anybody advises, there has to be one.
+    if renew <= now || held.valid.1 <= now {
+        return Due::Order;
+    }
+    match entry.ask.filter(|_| is_same) {
+        Some(ask) if ask > now => Due::At(ask.min(renew)),
+        _ => Due::Ask,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+
+    fn item() -> Item {
+        Item::of(&["a.example", "b.example"])
+    }
+
+    fn held(names: &[&str]) -> Held {
+        Held {
+            leaf: vec![0].into(),
+            names: names.iter().map(|&n| n.to_owned()).collect(),
+            valid: (0, 90 * DAY),
+        }
+    }
+
+    fn entry() -> Entry {
+        let names = item().names;
+        Entry { phase: Phase::Fine, names, directory: "d".into(), ..Entry::default() }
+    }
+
+    fn at(entry: &Entry, held: Option<&Held>, now: i64) -> Due {
+        due(entry, held, &item(), "d", now)
+    }
+
+    #[test]
+    fn what_is_missing_is_ordered() {
+        assert_eq!(at(&entry(), None, DAY), Due::Order);
+        assert_eq!(at(&entry(), Some(&held(&["a.example"])), DAY), Due::Order, "a name is new");
+        let both = held(&["a.example", "b.example", "c.example"]);
+        assert_eq!(at(&entry(), Some(&both), DAY), Due::Ask);
+        let asked = Entry { ask: Some(2 * DAY), ..entry() };
+        assert_eq!(at(&asked, Some(&both), DAY), Due::At(2 * DAY));
+        assert_eq!(at(&asked, Some(&both), 60 * DAY), Due::Order);
+        let advised = Entry { renew: Some(3 * DAY), ask: Some(9 * DAY), ..entry() };
+        assert_eq!(at(&advised, Some(&both), DAY), Due::At(3 * DAY));
+        assert_eq!(at(&advised, Some(&both), 3 * DAY), Due::Order);
+        let late = Entry { renew: Some(1000 * DAY), ask: Some(1000 * DAY), ..entry() };
+        assert_eq!(at(&late, Some(&both), 90 * DAY), Due::Order, "it has expired");
+    }
+
+    #[test]
+    fn who_has_failed_waits() {
+        let failed = Entry { phase: Phase::Failed, next: Some(5 * DAY), ..entry() };
+        assert_eq!(at(&failed, None, DAY), Due::At(5 * DAY));
+        assert_eq!(at(&failed, None, 5 * DAY), Due::Order);
+        // What was said of other names, or by somebody else, is not about this.
+        assert_eq!(due(&failed, None, &item(), "other", DAY), Due::Order);
+        assert_eq!(due(&failed, None, &Item::of(&["a.example"]), "d", DAY), Due::Order);
+        let revoked = Entry { phase: Phase::Revoked, ..entry() };
+        assert_eq!(at(&revoked, None, DAY), Due::At(i64::MAX));
+    }
+}

@@ -1,0 +1,257 @@
+//! HTTPS to the authority: one request a connection, all of it bounded. The only user of hyper's
+//! client.
+
+use std::{
+    io,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http_body_util::{BodyExt, Full, Limited};
+pub(super) use hyper::{
+    Request, Response,
+    body::Bytes,
+    header::{CONTENT_TYPE, HeaderMap},
+};
+use hyper::{
+    Uri,
+    body::Body,
+    client::conn::http1,
+    header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
+};
+use hyper_util::rt::TokioIo;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+use super::Trouble;
+use crate::{certs, tls, wire::Link};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How long one of a host's addresses may take.
+const ONE: Duration = Duration::from_secs(6);
+
+/// How long a request may take, with its answer.
+const WHOLE: Duration = Duration::from_secs(90);
+
+/// The longest answer that is read: a long chain has 20 KiB.
+const LARGEST: usize = 1 << 20;
+
+/// The longest wait that is believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What we are called: RFC 8555 §6.1 wants a name.
+const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
+
+/// A whole answer.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A way to an authority.
+#[derive(Clone)]
+pub(super) struct Web {
+    tls: Arc<ClientConfig>,
+    /// When the last refusal says that another request makes sense.
+    after: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Web {
+    /// It trusts this machine's authorities, and those in this file.
+    pub(super) fn new(trust: Option<&Path>) -> Result<Self, Trouble> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if let Some(file) = trust {
+            let known = certs::authorities(&[file.to_owned()], &[]).map_err(|findings| {
+                let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                Trouble::ours(said.join("; ")).about("acme.trust")
+            })?;
+            roots.add_parsable_certificates(known.certificates.into_iter().map(|(_, der)| der));
+        }
+        let config = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Trouble::ours(format!("TLS cannot be set up: {e}")))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: Arc::new(config), after: Arc::default() })
+    }
+
+    /// How long the authority wants to be left alone, if its last refusal said so.
+    pub(super) fn after(&self) -> Option<Duration> {
+        *self.after.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A plain GET.
+    pub(super) async fn get(&self, address: &str) -> Result<Answer, Trouble> {
+        let request = Request::get(address).body(Full::<Bytes>::default());
+        self.send(request.map_err(|e| Trouble::ours(format!("{address}: {e}")))?).await
+    }
+
+    pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Answer, Trouble>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let place = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let answer = timeout(WHOLE, self.exchange(request)).await;
+        let answer = answer
+            .unwrap_or_else(|_| Err(Trouble::passing("it does not answer in time")))
+            .map_err(|trouble| trouble.about(&place))?;
+        let is_refusal = answer.status().is_client_error() || answer.status().is_server_error();
+        if is_refusal {
+            let after = wait(answer.headers(), SystemTime::now());
+            *self.after.lock().unwrap_or_else(PoisonError::into_inner) = after;
+        }
+        Ok(answer)
+    }
+
+    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let uri = request.uri().clone();
+        let tls = timeout(CONNECT, self.connect(&uri))
+            .await
+            .map_err(|_| Trouble::passing("a connection takes too long"))??;
+        let failed = |e: hyper::Error| Trouble::passing(format!("it speaks no HTTP: {e}"));
+        let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(failed)?;
+        let host = uri.authority().map_or("", |a| a.as_str());
+        let host =
+            HeaderValue::from_str(host).map_err(|_| Trouble::ours("that is no name of a host"))?;
+        request.headers_mut().insert(HOST, host);
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(NAME));
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() =
+            path.parse().map_err(|e| Trouble::ours(format!("`{path}` is no path: {e}")))?;
+        let exchange = async {
+            let (parts, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+            let body = Limited::new(body, LARGEST).collect().await;
+            let body =
+                body.map_err(|e| Trouble::passing(format!("its answer cannot be read: {e}")))?;
+            Ok(Response::from_parts(parts, Full::new(body.to_bytes())))
+        };
+        tokio::pin!(exchange);
+        tokio::pin!(connection);
+        // The connection has to be polled for anything to happen, and may end first.
+        tokio::select! {
+            answer = &mut exchange => answer,
+            _ = &mut connection => exchange.await,
+        }
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<Link, Trouble> {
+        if uri.scheme_str() != Some("https") {
+            return Err(Trouble::ours(format!(
+                "{uri}: an address that begins with https:// is wanted"
+            )));
+        }
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|e| Trouble::ours(format!("{host}: {e}")))?;
+        let tcp = reach(host, uri.port_u16().unwrap_or(443))
+            .await
+            .map_err(|e| Trouble::passing(format!("it cannot be reached: {e}")))?;
+        Link::Tcp(tcp)
+            .secure(self.tls.clone(), name)
+            .await
+            .map_err(|e| Trouble::passing(format!("no TLS with it: {e}{}", advice(&e))))
+    }
+}
+
+/// Connects to the first of a host's addresses that answers.
+async fn reach(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(ONE, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(e)) => failed = e,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let is_unknown =
+        error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) == Some(&unknown);
+    if is_unknown { "; a private authority's own root belongs into `acme.trust`" } else { "" }
+}
+
+/// What Retry-After says (RFC 9110 §10.2.3).
+pub(super) fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate(text)?.duration_since(now).unwrap_or_default(),
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+/// `Fri, 31 Dec 1999 23:59:59 GMT`: the one form that is sent today (RFC 9110 §5.6.7).
+fn httpdate(text: &str) -> Option<SystemTime> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let words: Vec<&str> = text.split([' ', ':', ',']).filter(|w| !w.is_empty()).collect();
+    let [_, day, month, year, hour, minute, second, "GMT"] = words[..] else { return None };
+    let month = MONTHS.find(month).filter(|_| month.len() == 3)? / 3 + 1;
+    let number = |text: &str| text.parse::<u64>().ok();
+    let (day, year, month) = (number(day)?, number(year)?, u64::try_from(month).ok()?);
+    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days since 1970, with years that begin in March, so that the leap day is the last one.
+    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
+    let seconds = days * 86_400 + number(hour)? * 3600 + number(minute)? * 60 + number(second)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+impl HttpClient for Web {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        let web = self.clone();
+        Box::pin(async move {
+            let answer = web.send(request).await.map_err(|e| Error::Other(Box::new(e)))?;
+            Ok(BytesResponse::from(answer))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_how_long_to_wait() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_799 - 30);
+        let wait = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).unwrap());
+            wait(&headers, now)
+        };
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("Fri, 31 Dec 1999 23:59:59 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(wait("Tue, 29 Feb 2000 00:00:00 GMT"), Some(LONGEST_WAIT));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("99999999999"), Some(LONGEST_WAIT));
+        for nonsense in ["", "soon", "-3", "Fri, 31 Foo 1999 23:59:59 GMT"] {
+            assert_eq!(wait(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(
+            httpdate("Mon, 01 Mar 2100 00:00:00 GMT")
+                .unwrap()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                .as_secs(),
+            4_107_542_400
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! What is to be said of certificates that are wanted.
+
+use super::{Entry, Folder, Item, Phase};
+use crate::{
+    certs::{Code, Finding, date},
+    values::Acme,
+};
+
+/// What is wrong with certificates that are to come by themselves, and which are on their way.
+#[must_use]
+pub fn findings(settings: &Acme) -> Vec<Finding> {
+    let folder = Folder::of(settings);
+    Item::all(settings).iter().filter_map(|item| finding(settings, &folder, item)).collect()
+}
+
+fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
+    let (entry, file) = (Entry::read(folder, item), folder.certificate(item));
+    let names = item.names.join(", ");
+    let is_known = entry.names == item.names && entry.directory == settings.directory;
+    let (code, text) = match entry.phase {
+        Phase::Failed if is_known => {
+            let reason = entry.reason.as_deref().unwrap_or("no reason is known");
+            let next = entry.next.map_or_else(String::new, |next| {
+                format!("; the next attempt is at {}", moment(next))
+            });
+            let times = if entry.failures > 1 {
+                format!(" (for the {}. time)", entry.failures)
+            } else {
+                String::new()
+            };
+            (Code::OrderFailed, format!("no new certificate for {names}{times}: {reason}{next}"))
+        }
+        Phase::Revoked if is_known => {
+            let text = format!(
+                "the certificate for {names} was revoked, and no other is ordered: `vestibule acme order` does"
+            );
+            (Code::OrderFailed, text)
+        }
+        Phase::Ordered if is_known => {
+            (Code::OrderPending, format!("a certificate for {names} is being ordered"))
+        }
+        _ if !file.exists() => (
+            Code::OrderPending,
+            format!("a certificate for {names} is ordered as soon as the front serves"),
+        ),
+        _ => return None,
+    };
+    Some(Finding::new(code, file, text))
+}
+
+/// A moment in UTC, to the minute.
+#[must_use]
+pub fn moment(seconds: i64) -> String {
+    let minutes = seconds.rem_euclid(86_400) / 60;
+    format!("{} {:02}:{:02} UTC", date(seconds), minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn moments_are_told_to_the_minute() {
+        assert_eq!(super::moment(1_795_219_200 + 3600 * 13 + 60 * 7 + 59), "2026-11-21 13:07 UTC");
+        assert_eq!(super::moment(-1), "1969-12-31 23:59 UTC");
+    }
+}

@@ -1,0 +1,97 @@
+//! How far each certificate has come. The front writes it, and everybody reads it.
+
+use std::{fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Folder, Item, Kind, Trouble,
+    folder::{failed, put},
+    schedule,
+};
+
+/// What is known of one certificate that is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Entry {
+    /// How far it is.
+    pub phase: Phase,
+    /// Its names.
+    pub names: Vec<String>,
+    /// Where it is ordered.
+    pub directory: String,
+    /// The order that is under way.
+    pub order: Option<String>,
+    /// How often it has failed since it last succeeded.
+    pub failures: u32,
+    /// Why it has failed, in the authority's own words where it has any.
+    pub reason: Option<String>,
+    /// When it has failed, in seconds since 1970.
+    pub failed_at: Option<i64>,
+    /// When the next attempt is.
+    pub next: Option<i64>,
+    /// Whether the authority has said when it wants to hear from us again.
+    pub limited: bool,
+    /// Whether the key that it has must not be used again.
+    pub fresh: bool,
+    /// When it is renewed.
+    pub renew: Option<i64>,
+    /// Whether that is how the authority wants it (RFC 9773).
+    pub advised: bool,
+    /// When the authority is asked again.
+    pub ask: Option<i64>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It has not been ordered yet.
+    #[default]
+    Waiting,
+    /// It is being ordered.
+    Ordered,
+    /// It is there.
+    Fine,
+    /// It has failed.
+    Failed,
+    /// It was revoked, and is not ordered again before somebody says so.
+    Revoked,
+}
+
+/// The largest that is read.
+const LARGEST: u64 = 256 << 10;
+
+/// The longest reason that is kept, in characters.
+const REASON: usize = 4000;
+
+impl Entry {
+    /// What is known of it; nothing, if nothing can be read.
+    #[must_use]
+    pub fn read(folder: &Folder, item: &Item) -> Self {
+        let path = folder.state(item);
+        let is_small = fs::metadata(&path).is_ok_and(|meta| meta.len() <= LARGEST);
+        let text = if is_small { fs::read(&path).ok() } else { None };
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn write(&self, folder: &Folder, item: &Item) -> Result<(), Trouble> {
+        let path = folder.state(item);
+        let invalid = |e: serde_json::Error| failed(Path::new(&path))(e.into());
+        put(&path, &serde_json::to_string_pretty(self).map_err(invalid)?)
+    }
+
+    /// It has failed now.
+    pub(super) fn fail(&mut self, trouble: &Trouble, now: i64) {
+        self.phase = Phase::Failed;
+        self.failures = self.failures.saturating_add(1);
+        self.reason = Some(trouble.text.chars().take(REASON).collect());
+        self.failed_at = Some(now);
+        self.limited = trouble.kind == Kind::Limited || trouble.after.is_some();
+        self.next = Some(now + schedule::back_off(trouble, self.failures));
+        if trouble.kind == Kind::Refused {
+            // The next attempt has to be a new order.
+            self.order = None;
+        }
+    }
+}

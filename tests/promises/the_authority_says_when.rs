@@ -1,0 +1,174 @@
+//! An authority says when a certificate is to be renewed (ARI, RFC 9773), and when it wants to be left
+//! alone; and it is heard.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::{
+    authority::{Answer, Authority, Script},
+    common::{
+        ca::{Ca, Kind},
+        commands::vestibule,
+        folder::Folder,
+        front::Front,
+        mailhost::{Host, Talk},
+        tls::NAME,
+    },
+};
+
+/// A front with a certificate that came by itself, long before its time.
+struct Office {
+    ca: Ca,
+    folder: Folder,
+    host: Host,
+    authority: Authority,
+}
+
+impl Office {
+    fn new(window: (&str, &str), order: impl Fn(&Value) -> Answer + Send + Sync + 'static) -> Self {
+        let (ca, folder) = (Ca::new("Test"), Folder::new());
+        let window = (window.0.to_owned(), window.1.to_owned());
+        let authority = Authority::start(&ca, Script { window, order: Box::new(order) });
+        let leaf = ca.leaf_with(&[NAME], Kind::Ecdsa, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2999, 1, 1);
+        });
+        let text = format!("{}{}", leaf.key, leaf.fullchain());
+        folder.write("state/acme/certificates/mail.example.org.ecdsa.pem", text);
+        ca.write_root(folder.path());
+        Self { ca, folder, host: Host::polite(Talk::Imap), authority }
+    }
+
+    fn config(&self, domains: &str) -> String {
+        let folder = self.folder.path().display();
+        format!(
+            "hostname: {NAME}\nbackend: {}\nlog: json debug\nstate_dir: {folder}/state\nlisteners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit }}\nacme:\n  directory: {}\n  trust: {folder}/root.pem\n  challenge: tls-alpn-01\n  domains: {domains}\n",
+            self.host.backend.address,
+            self.authority.directory()
+        )
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("state/acme/state/{name}.ecdsa.json"))
+    }
+
+    fn told(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.state(name)).expect("a state")).expect("JSON")
+    }
+}
+
+fn limited() -> Answer {
+    let problem = json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": "too many certificates already", "status": 429 });
+    (429, "Retry-After: 7200\r\n", problem)
+}
+
+fn refused(front: &Front, name: &str) {
+    front.wait("it is refused", 0, |line| {
+        line["names"] == name
+            && line["message"]
+                .as_str()
+                .unwrap_or("")
+                .contains("too many certificates already (rateLimited)")
+    });
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_secs().cast_signed()
+}
+
+#[test]
+fn it_is_renewed_when_the_authority_says_so_and_not_before_it_may() {
+    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
+    let front = Front::start(&office.config(NAME));
+    refused(&front, NAME);
+    let orders = office.authority.orders();
+    let [order] = orders.as_slice() else { panic!("one order: {orders:?}") };
+    // It says which certificate it replaces, by issuer and serial number.
+    let replaced = order["replaces"].as_str().expect("it replaces one");
+    assert_eq!(replaced.split('.').count(), 2, "{replaced}");
+    let told = office.told(NAME);
+    let (next, limited) = (told["next"].as_i64().unwrap(), &told["limited"]);
+    assert!((now() + 7100..=now() + 7200).contains(&next), "{told}");
+    assert_eq!(limited, true);
+
+    // Nobody's hurry changes that; others are ordered.
+    front.configure(&office.config("[mail.example.org, pop.example.org]"));
+    front.reload();
+    refused(&front, "pop.example.org");
+    let names = |order: &Value| order["identifiers"][0]["value"].as_str().unwrap().to_owned();
+    let asked: Vec<String> = office.authority.orders().iter().map(names).collect();
+    assert_eq!(asked, [NAME, "pop.example.org"]);
+
+    // What is served is what was served.
+    let list = vestibule(front.folder.path(), &["certs", "--config", "vestibule.yaml"]).with(1);
+    assert!(list.contains("ACME") && list.contains("2999-01-01"), "{list}");
+    assert!(
+        list.contains("too many certificates already (rateLimited); the next attempt is at"),
+        "{list}"
+    );
+    let _ = &office.ca;
+}
+
+#[test]
+fn a_replacement_that_is_not_taken_is_ordered_without() {
+    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |order| {
+        if order["replaces"].is_null() {
+            return limited();
+        }
+        let problem =
+            json!({ "type": "urn:ietf:params:acme:error:alreadyReplaced", "status": 409 });
+        (409, "", problem)
+    });
+    let front = Front::start(&office.config(NAME));
+    refused(&front, NAME);
+    let orders = office.authority.orders();
+    let replaced: Vec<bool> = orders.iter().map(|order| order["replaces"].is_string()).collect();
+    assert_eq!(replaced, [true, false]);
+}
+
+#[test]
+fn a_window_in_the_future_is_waited_for() {
+    let office = Office::new(("2031-02-03T04:00:00Z", "2031-02-04T04:00:00Z"), |_| limited());
+    let front = Front::start(&office.config("[mail.example.org, pop.example.org]"));
+    refused(&front, "pop.example.org");
+    front.wait("it is told why", 0, |line| line["why"] == "https://example.org/why");
+    let told = loop {
+        let told = fs::read(office.state(NAME))
+            .ok()
+            .and_then(|t| serde_json::from_slice::<Value>(&t).ok());
+        if let Some(told) = told.filter(|told| told["renew"].is_i64()) {
+            break told;
+        }
+        std::thread::yield_now();
+    };
+    assert!((1_927_857_600..=1_927_944_000).contains(&told["renew"].as_i64().unwrap()), "{told}");
+    assert_eq!(told["advised"], true);
+    let ask = told["ask"].as_i64().unwrap();
+    assert!((now() + 21_500..=now() + 21_600).contains(&ask), "{told}");
+    let orders = office.authority.orders();
+    assert!(
+        orders.iter().all(|order| order["identifiers"][0]["value"] == "pop.example.org"),
+        "{orders:?}"
+    );
+}
+
+/// Where nothing can be written, that is said, and not again and again.
+#[test]
+fn who_cannot_write_does_not_ask_for_ever() {
+    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
+    let acme = office.folder.path().join("state/acme");
+    fs::remove_dir_all(&acme).unwrap();
+    fs::write(&acme, "").unwrap();
+    let front = Front::start(&office.config(NAME));
+    let said = |line: &Value| line["names"] == NAME && line["level"] == "WARN";
+    front.wait("it is said", 0, said);
+    let mark = front.mark();
+    front.reload();
+    front.wait("it is said to whoever asks", mark, said);
+    assert_eq!(front.log().iter().filter(|line| said(line)).count(), 2);
+    fs::remove_file(&acme).unwrap();
+    front.reload();
+    refused(&front, NAME);
+}
