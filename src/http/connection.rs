@@ -84,6 +84,7 @@ pub(super) async fn http1(
     loop {
         let since = Instant::now();
         if before.is_empty() {
+            guest.rest();
             match rest(&mut client, guest, &mut stop).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Gone::Failed(error),
