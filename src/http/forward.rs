@@ -19,6 +19,7 @@ use super::{
     guest::Open,
     judge::Asked,
     leg::Leg,
+    trunk::Trunk,
     upload::{TooSlow, Upload},
 };
 use crate::{
@@ -107,6 +108,13 @@ fn consent(parts: &mut Parts, given: tokio::sync::oneshot::Sender<()>) {
     parts.extensions = std::mem::take(carrier.extensions_mut());
 }
 
+/// The way that a request has gone, and its answer comes by.
+enum Route {
+    Leg(Leg),
+    /// The backend counts it for as long as this is there.
+    Trunk(Visit),
+}
+
 /// One request, as it looks for a backend.
 struct Courier<'a> {
     guest: &'a Arc<Guest>,
@@ -119,7 +127,7 @@ struct Courier<'a> {
 /// What came of one try.
 enum Tried {
     /// It goes on with this.
-    Answered(Box<(Response<Incoming>, Leg)>),
+    Answered(Box<(Response<Incoming>, Route)>),
     /// The request has not been seen by anybody.
     Unsent(Box<Request<Upload>>, Refusal),
     /// It may have been.
@@ -151,8 +159,8 @@ impl Courier<'_> {
             let patience = if search.has_more(Instant::now()) { left / 2 } else { left };
             match self.with(visit, patience, request).await {
                 Tried::Answered(answered) => {
-                    let (response, leg) = *answered;
-                    return self.answer(response, leg, &key, open);
+                    let (response, route) = *answered;
+                    return self.answer(response, route, &key, open);
                 }
                 Tried::Lost(why) => return Err(why),
                 Tried::Unsent(unsent, why) => {
@@ -177,6 +185,9 @@ impl Courier<'_> {
         mut request: Request<Upload>,
     ) -> Tried {
         let key = visit.key().clone();
+        if key.h2c {
+            return self.by_trunk(visit, patience, request).await;
+        }
         let mut visit = Some(visit);
         let shelf = self.shelf(&key);
         while let Some(mut leg) = shelf.take(&key, self.is_repeatable) {
@@ -224,7 +235,7 @@ impl Courier<'_> {
                 if let Some(visit) = &leg.visit {
                     visit.served();
                 }
-                Tried::Answered(Box::new((response, leg)))
+                Tried::Answered(Box::new((response, Route::Leg(leg))))
             }
             Ok(Err(mut error)) => {
                 let unsent = error.take_message();
@@ -245,8 +256,60 @@ impl Courier<'_> {
         }
     }
 
+    /// The same where all requests share one connection.
+    async fn by_trunk(
+        &self,
+        visit: Visit,
+        patience: std::time::Duration,
+        mut request: Request<Upload>,
+    ) -> Tried {
+        let place = self.shelf(visit.key()).trunk(visit.key());
+        for is_last in [false, true] {
+            let (mut trunk, is_new) = {
+                // Those who come while it is made wait for it.
+                let mut place = place.lock().await;
+                match place.as_ref().filter(|trunk| trunk.is_open()) {
+                    Some(trunk) => (trunk.clone(), false),
+                    None => {
+                        let begun = async {
+                            let link = self.link(&visit, patience).await?;
+                            Trunk::begin(link).await.map_err(|_| BROKEN)
+                        };
+                        match begun.await {
+                            Ok(trunk) => (place.insert(trunk).clone(), true),
+                            Err(why) => return Tried::Unsent(Box::new(request), why),
+                        }
+                    }
+                }
+            };
+            let again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
+            match timeout(self.guest.web.timeouts.http_response, trunk.send(request)).await {
+                Ok(Ok(response)) => {
+                    visit.served();
+                    return Tried::Answered(Box::new((response, Route::Trunk(visit))));
+                }
+                Ok(Err(error)) if error.is_user() => return Tried::Lost(fault(&error)),
+                Ok(Err(error)) => {
+                    tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
+                    match again {
+                        Some(copied) => request = copied,
+                        None => return Tried::Lost(BROKEN),
+                    }
+                }
+                Err(_) => return Tried::Lost(LATE),
+            }
+        }
+        Tried::Lost(BROKEN)
+    }
+
     /// A new connection, on which nothing has been said yet but who the client is.
     async fn dial(&self, visit: Visit, patience: std::time::Duration) -> Result<Leg, Refusal> {
+        let link = self.link(&visit, patience).await?;
+        Leg::begin(link, visit).await.map_err(|_| BROKEN)
+    }
+
+    /// A link to a backend that knows who comes by it.
+    async fn link(&self, visit: &Visit, patience: std::time::Duration) -> Result<Link, Refusal> {
         let (guest, key) = (self.guest, visit.key());
         let failed = |why: String| {
             visit.failed(&why);
@@ -260,13 +323,12 @@ impl Courier<'_> {
         let link = introduce(link, key, &guest.facts).await.map_err(|e| failed(e.to_string()))?;
         let web = &guest.web;
         let securing = backend::secure(link, key, &web.hostname, web.line);
-        let link = match timeout(web.timeouts.greeting, securing).await {
-            Ok(Ok(Secured::Ready(link, _))) => link,
-            Ok(Ok(Secured::Refused(_))) => return Err(failed("it refuses TLS".to_owned())),
-            Ok(Err(why)) => return Err(failed(why.to_string())),
-            Err(_) => return Err(failed("it does not come to TLS in time".to_owned())),
-        };
-        Leg::begin(link, visit).await.map_err(|_| BROKEN)
+        match timeout(web.timeouts.greeting, securing).await {
+            Ok(Ok(Secured::Ready(link, _))) => Ok(link),
+            Ok(Ok(Secured::Refused(_))) => Err(failed("it refuses TLS".to_owned())),
+            Ok(Err(why)) => Err(failed(why.to_string())),
+            Err(_) => Err(failed("it does not come to TLS in time".to_owned())),
+        }
     }
 
     /// Where connections to this backend wait: one that was announced as this client's is nobody
@@ -278,19 +340,22 @@ impl Courier<'_> {
     fn answer(
         &self,
         response: Response<Incoming>,
-        leg: Leg,
+        route: Route,
         key: &Key,
         open: Open,
     ) -> Result<Response<Answer>, Refusal> {
         let (mut parts, body) = response.into_parts();
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(parts.headers, leg);
-        }
+        let way = match route {
+            Route::Leg(leg) if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
+                return self.switch(&parts.headers, leg);
+            }
+            Route::Leg(leg) => Way::leg(leg, key, self.shelf(key)),
+            Route::Trunk(visit) => Way::Trunk(visit),
+        };
         fields::take_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
         // hyper's own, of which nobody else knows anything.
         parts.extensions.clear();
-        let way = Way { leg, key: key.clone(), home: self.shelf(key).clone() };
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
         let body = match way {
@@ -301,14 +366,14 @@ impl Courier<'_> {
     }
 
     /// The backend speaks something else from now on: what this client has asked for.
-    fn switch(&self, headers: HeaderMap, leg: Leg) -> Result<Response<Answer>, Refusal> {
-        let to = fields::upgrade(&headers).filter(|_| self.has_upgrade).ok_or(BROKEN)?;
+    fn switch(&self, headers: &HeaderMap, leg: Leg) -> Result<Response<Answer>, Refusal> {
+        let to = fields::upgrade(headers).filter(|_| self.has_upgrade).ok_or(BROKEN)?;
         let (link, inbox, visit) = leg.into_parts();
         let visit = visit.ok_or(BROKEN)?;
         self.guest.switch(Switched { link, inbox, visit });
         let mut response = Response::new(Answer::EMPTY);
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = headers;
+        *response.headers_mut() = headers.clone();
         fields::take_hop_by_hop(response.headers_mut());
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -25,6 +25,7 @@ mod leg;
 mod shelf;
 mod streams;
 mod told;
+mod trunk;
 mod upload;
 mod web;
 mod wellknown;
