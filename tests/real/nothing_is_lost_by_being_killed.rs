@@ -47,7 +47,7 @@ fn at_any_moment() {
         let mut front = Front::launch(&config);
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // It is there after some milliseconds, and has its certificate within a second or two.
-        let moment = Duration::from_millis(u64::from(random >> 16) % 900);
+        let moment = Duration::from_millis(u64::from(random >> 16) % 1200);
         std::thread::park_timeout(moment);
         front.signal(Signal::KILL);
         front.exit();
