@@ -124,27 +124,57 @@ pub(super) fn is_proxied(identity: Identity) -> bool {
     }
 }
 
+/// What tells that a header of this dialect was taken for commands.
+pub(super) fn protest(identity: Identity) -> fn(&[u8]) -> bool {
+    match identity {
+        Identity::ProxyV1 => is_protest_v1,
+        Identity::ProxyV2 => is_protest,
+        Identity::Forwarded | Identity::ImapId | Identity::None | Identity::Xclient => |_| false,
+    }
+}
+
 /// Whether servers have complained of more than we have said to them: of a PROXY header's lines, that
 /// is. One complaint may be meant for a command of ours that an old server does not know.
-pub(super) fn is_protest(said: &[u8]) -> bool {
+fn is_protest(said: &[u8]) -> bool {
     /// A header has two empty lines, one with a NUL, and QUIT.
     const PROTESTS: usize = 2;
     let text = String::from_utf8_lossy(said).to_ascii_uppercase();
-    let is_protest = |line: &&str| {
-        let mut words = line.split(' ');
-        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let is_smtp = first.len() >= 3
-            && first.starts_with("50")
-            && first.bytes().take(3).all(|b| b.is_ascii_digit());
-        is_smtp || matches!(first, "-ERR" | "NO") || second == "BAD"
-    };
     // The first line is the greeting.
-    let protests = text.lines().skip(1).filter(is_protest).count();
+    let protests = text.lines().skip(1).filter(|line| is_complaint(line)).count();
     let is_early = text.lines().next().is_some_and(|line| {
         line.starts_with('5')
             && ["SYNCHRONI", "PRE-GREETING", "PROTOCOL ERROR"].iter().any(|w| line.contains(w))
     });
     protests >= PROTESTS || is_early
+}
+
+/// The same of version 1, which is one line: it is complained of before our command is answered.
+fn is_protest_v1(said: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(said).to_ascii_uppercase();
+    let mut lines = text.lines().skip(1).skip_while(|line| !is_complaint(line));
+    let Some(complaint) = lines.next() else { return false };
+    // IMAP takes the line's first word for its tag. Of the others, who does not know our command does
+    // not grant it as well.
+    let granted = match complaint.split_at_checked(2) {
+        Some(("50", _)) => "250",
+        Some(("-E", _)) => ".",
+        Some(("NO", _)) => "OK",
+        _ => return complaint.starts_with("PROXY ") || is_protest(said),
+    };
+    let is_granted = |line: &str| match granted {
+        "." => line == ".",
+        word => line.starts_with(word),
+    };
+    lines.any(is_granted) || is_protest(said)
+}
+
+fn is_complaint(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let is_smtp = first.len() >= 3
+        && first.starts_with("50")
+        && first.bytes().take(3).all(|b| b.is_ascii_digit());
+    is_smtp || matches!(first, "-ERR" | "NO") || second == "BAD"
 }
 
 /// Somebody else answers than who is expected.
@@ -178,8 +208,9 @@ fn stranger(seen: &Seen) -> Option<Diagnosis> {
 }
 
 fn no_proxy(seen: &Seen) -> Option<Diagnosis> {
+    let is_protest = protest(seen.identity);
     // In clear, or behind a TLS that came after the header: those are answered in clear, too.
-    if !is_proxied(seen.identity) || !(is_protest(&seen.in_clear) || is_protest(&seen.inside)) {
+    if !(is_protest(&seen.in_clear) || is_protest(&seen.inside)) {
         return None;
     }
     let there = match seen.protocol {

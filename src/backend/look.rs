@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     Key, Seen, Trouble,
-    diagnose::{is_protest, is_proxied},
+    diagnose::protest,
     dial,
     secure::{Consent, Insecure, shake, upgrade},
 };
@@ -91,8 +91,12 @@ async fn visit(
     };
     let mut greeting = Inbox::default();
     if upstream.mode() == BackendTlsMode::Starttls {
-        let mut ear = Ear::keeping(&mut link, in_clear, KEPT, enough(key));
-        greeting = match upgrade(&mut ear, key, host, LONGEST_ANSWER).await {
+        let mut ear = Ear::keeping(&mut link, in_clear, KEPT, protest(key.identity));
+        let asked = upgrade(&mut ear, key, host, LONGEST_ANSWER).await;
+        if asked.is_err() {
+            take_leave(&mut ear, b"", LEAVE).await;
+        }
+        greeting = match asked {
             Ok(Consent::Given(greeting)) => greeting,
             Ok(Consent::Refused(words)) => {
                 let said = String::from_utf8_lossy(&words).trim_end().to_owned();
@@ -122,7 +126,8 @@ async fn ask(
     heard: &mut Vec<u8>,
 ) -> Result<Learned, Trouble> {
     let Some(mut prober) = prober else { return Ok(Learned::default()) };
-    let mut ear = Ear::keeping(link, heard, KEPT, enough(key));
+    // Who takes a PROXY header for commands may wait for the end of its last line: no need to wait, too.
+    let mut ear = Ear::keeping(link, heard, KEPT, protest(key.identity));
     let asked = converse(&mut ear, &mut prober, &mut inbox, LONGEST_ANSWER).await;
     // What it says to our good-bye tells, too, whether it has understood how we began.
     take_leave(&mut ear, b"", LEAVE).await;
@@ -130,11 +135,6 @@ async fn ask(
         Ok(learned) => learned.map_err(Trouble::Ill),
         Err(why) => Err(trouble(&why, key)),
     }
-}
-
-/// Who takes a PROXY header for commands may wait for the end of its last line: no need to wait, too.
-fn enough(key: &Key) -> fn(&[u8]) -> bool {
-    if is_proxied(key.identity) { is_protest } else { |_| false }
 }
 
 fn trouble(why: &Broken, key: &Key) -> Trouble {

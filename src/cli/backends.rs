@@ -22,11 +22,11 @@ pub(super) fn check(json: bool, files: &[PathBuf]) -> ExitCode {
     for file in files {
         let config = match Config::read(file) {
             Ok(config) => config,
-            Err(problems) => return report::fail(problems),
+            Err(problems) => return report::fail_as(json, problems),
         };
         let backends = match daemon::examine(&config) {
             Ok(backends) => backends,
-            Err(unfit) => return report::fail(unfit),
+            Err(unfit) => return report::fail_as(json, unfit),
         };
         if files.len() > 1 {
             // A String takes whatever is written.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustls::pki_types::ServerName;
 use serde::Deserialize;
+use serde_yaml::Value;
 
 use super::{
     check::{path, paths},
@@ -30,6 +31,11 @@ pub(super) fn backend_tls(section: &mut Section<'_>, has_socket: bool) -> Option
     let name = name(section);
     let files = paths(section, "tls_ca");
     let pins: Option<Vec<Fingerprint>> = section.list("tls_fingerprint");
+    for key in ["tls_ca", "tls_fingerprint"] {
+        if section.value(key).and_then(Value::as_sequence).is_some_and(Vec::is_empty) {
+            section.note(key, "it is empty, so no certificate would do: leave it out, or write what is to be trusted");
+        }
+    }
     let certificate = path(section, "tls_certificate");
     let key = path(section, "tls_key");
     let mode = match mode {

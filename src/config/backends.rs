@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Backends {
     /// The one of listeners that name none.
     pub(super) default: Option<Backend>,
-    /// One was meant to be the default, and what is wrong with it has been noted.
+    /// One was meant to be the default, or may have been, and what is wrong with it has been noted.
     pub(super) is_default_noted: bool,
     pub(super) named: BTreeMap<String, Backend>,
 }
@@ -114,13 +114,15 @@ impl Backends {
 }
 
 pub(super) fn backends(top: &mut Section<'_>) -> Backends {
-    let mut named = BTreeMap::new();
+    let (mut named, mut is_noted) = (BTreeMap::new(), false);
     for (name, section) in top.named_sections("backends") {
-        if let Some(backend) = backend(section, &name) {
-            named.insert(name, backend);
+        match backend(section, &name) {
+            Some(backend) => drop(named.insert(name, backend)),
+            // It may be the one that was meant.
+            None => is_noted = true,
         }
     }
-    let is_stated = top.value("backend").is_some();
+    is_noted |= top.value("backend").is_some();
     let stated: Option<String> = top.take("backend");
     let known: Vec<&str> = named.keys().map(String::as_str).collect();
     let default = stated.and_then(|text| match (named.get(&text), address(&text)) {
@@ -140,7 +142,7 @@ pub(super) fn backends(top: &mut Section<'_>) -> Backends {
     });
     // With one, there is nothing to choose.
     let only = named.values().next().filter(|_| named.len() == 1).cloned();
-    Backends { is_default_noted: is_stated && default.is_none(), default: default.or(only), named }
+    Backends { is_default_noted: is_noted && default.is_none(), default: default.or(only), named }
 }
 
 fn backend(mut section: Section<'_>, name: &str) -> Option<Backend> {

@@ -79,6 +79,7 @@ fn listener(
     let client_certificates = client_certificates::rule_in(&mut section);
     let bare_newline = section.take("bare_newline").unwrap_or_default();
     let proxy_from = section.list("proxy_from");
+    let is_named = section.value("backend").is_some();
     let name: Option<String> = section.take("backend");
     let backend = match name.as_deref() {
         Some(name) => backends.named.get(name).or_else(|| {
@@ -86,7 +87,7 @@ fn listener(
             None
         }),
         None => {
-            if backends.default.is_none() && !backends.is_default_noted {
+            if backends.default.is_none() && !backends.is_default_noted && !is_named {
                 section.note(
                     "backend",
                     "it is missing: with several `backends`, each listener names its own",
@@ -130,7 +131,12 @@ fn listener(
     let routes = protocol.zip(tls).map(|(p, tls)| backends.routes(&written, p, tls));
     let backend = backend.zip(protocol).map(|(b, p)| b.destination(p));
     if backend.iter().flat_map(|b| &b.members).any(|m| m.site.port() == Some(0)) {
-        section.note("backend", "raw has no port of its own: write it behind the backend's address, or into its `ports`");
+        let text = if protocol == Some(Protocol::Raw) {
+            "raw has no port of its own: write it behind the backend's address, or into its `ports`"
+        } else {
+            "nobody listens on port 0, which its backend has: write the one that is meant, or none"
+        };
+        section.note("backend", text);
     }
     section.finish();
     Some((

@@ -46,9 +46,9 @@ use Protocol::{Http, Imap, Pop3, Raw, Sieve, Smtp, Submission};
 
 const MAIL_IN: &[Protocol] = &[Smtp, Submission];
 
-/// Nothing that a front could say: neither the PROXY protocol nor anything like it is documented.
+/// Nothing that a front could say: neither the PROXY protocol nor anything like it is documented. For the web,
+/// fields that nobody looks at do no harm.
 const SILENT: &[(Protocol, Identity)] = &[
-    (Http, Nothing),
     (Imap, Nothing),
     (Pop3, Nothing),
     (Raw, Nothing),

@@ -244,6 +244,7 @@ fn humane(error: &str) -> String {
         ("expected socket address", "expected an address and a port, such as \"0.0.0.0:993\""),
         ("expected path string", "expected a path"),
         ("expected a string", "expected text"),
+        ("expected a Value::Tagged enum", "expected a word"),
         ("expected u16", "expected a port, up to 65535"),
         ("expected usize", "expected a whole number"),
         ("sequence, ", "a list, "),

@@ -49,9 +49,6 @@ fn mta_sts(section: &mut Section<'_>, in_clear: bool) -> Option<MtaSts> {
     let mut policy = section.section("mta_sts")?;
     let mode: Option<MtaStsMode> = policy.take("mode");
     let max_age = policy.take("max_age").map_or(WEEK, |age: Duration| age.0);
-    if max_age > YEAR {
-        policy.note("max_age", "no longer than 31557600s, a year (RFC 8461 §3.2)");
-    }
     let mx: Vec<String> = policy.list("mx").unwrap_or_default();
     let mode = mode.unwrap_or(MtaStsMode::Testing);
     if mx.is_empty() && mode != MtaStsMode::None {
@@ -70,4 +67,3 @@ fn mta_sts(section: &mut Section<'_>, in_clear: bool) -> Option<MtaSts> {
 }
 
 const WEEK: std::time::Duration = std::time::Duration::from_secs(7 * 86400);
-const YEAR: std::time::Duration = std::time::Duration::from_secs(31_557_600);

@@ -106,7 +106,13 @@ impl Service {
     /// Gives every socket of the configuration its manner; new ones wait to be opened.
     fn furnish(&mut self, mut fresh: BTreeMap<Named, Bound>) {
         let config = &self.config;
-        let webs = Webs::of(config);
+        let port = |named: &Named| {
+            let known = self.listening.get(named).map(|listening| listening.address);
+            let bound = known.or_else(|| fresh.get(named).map(|bound| bound.address));
+            bound.unwrap_or(named.0).port()
+        };
+        let doors: Vec<_> = named(config).map(|(named, l)| (l, port(&named))).collect();
+        let webs = Webs::of(config, &doors);
         for (named, listener) in named(config) {
             let backend = self.backends.pool(listener.protocol, &listener.backend);
             let routes = self.backends.routes(listener);

@@ -1,6 +1,6 @@
 //! The configuration → what a web listener goes by.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     backend::{Pool, Routes},
@@ -19,15 +19,16 @@ pub(super) struct Webs<'a> {
 }
 
 impl<'a> Webs<'a> {
-    pub(super) fn of(config: &'a Config) -> Self {
-        let webs = || config.listeners.iter().filter(|l| l.protocol == Protocol::Http);
+    /// `doors`: each socket's listener, and the port that it really has.
+    pub(super) fn of(config: &'a Config, doors: &[(&Listener, u16)]) -> Self {
+        let webs = || doors.iter().filter(|(l, _)| l.protocol == Protocol::Http);
         let own = std::iter::once(&config.hostname).chain(&config.aliases);
-        let routed = webs().flat_map(|l| l.routes.names.keys()).map(|name| name.to_string());
+        let routed = webs().flat_map(|(l, _)| l.routes.names.keys()).map(ToString::to_string);
         let names = own.map(|name| name.to_ascii_lowercase()).chain(routed).collect();
-        let secure = webs().filter(|l| l.tls == TlsMode::Implicit);
-        let ports: Vec<u16> = secure.flat_map(|l| &l.bind).map(SocketAddr::port).collect();
+        let secure = webs().filter(|(l, _)| l.tls == TlsMode::Implicit);
+        let ports: Vec<u16> = secure.map(|(_, port)| *port).collect();
         let usual = ports.contains(&443).then_some(443);
-        let mut offers: Vec<Offer> = config.listeners.iter().flat_map(offers).collect();
+        let mut offers: Vec<Offer> = doors.iter().filter_map(|(l, port)| offer(l, *port)).collect();
         // The standard port before others, and TLS first before STARTTLS (RFC 8314 §3).
         offers.sort_by_key(|o| (o.protocol != Protocol::Imap, o.protocol, !o.is_implicit, o.port));
         offers.dedup_by_key(|o| (o.protocol, o.is_implicit));
@@ -64,15 +65,13 @@ impl<'a> Webs<'a> {
 }
 
 /// What mail programs can be told of a listener: where everybody gets TLS.
-fn offers(listener: &Listener) -> Vec<Offer> {
-    let is_program =
-        [Protocol::Imap, Protocol::Pop3, Protocol::Submission].contains(&listener.protocol);
+fn offer(listener: &Listener, port: u16) -> Option<Offer> {
+    let protocol = listener.protocol;
+    let is_program = [Protocol::Imap, Protocol::Pop3, Protocol::Submission].contains(&protocol);
     let is_implicit = match listener.tls {
         TlsMode::Implicit => true,
         TlsMode::Starttls => false,
-        TlsMode::None | TlsMode::StarttlsOptional => return Vec::new(),
+        TlsMode::None | TlsMode::StarttlsOptional => return None,
     };
-    let offer =
-        |bind: &SocketAddr| Offer { protocol: listener.protocol, port: bind.port(), is_implicit };
-    listener.bind.iter().filter(|_| is_program).map(offer).collect()
+    is_program.then_some(Offer { protocol, port, is_implicit })
 }

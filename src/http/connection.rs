@@ -12,7 +12,6 @@ use std::{
 use hyper::{
     Request, Response,
     body::Incoming,
-    rt::Executor,
     server::conn::{http1::Builder as Http1, http2::Builder as Http2},
     service::Service,
 };
@@ -22,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Gone, Guest, Tunnel, body::Answer, exchange::exchange, io::Io};
+use super::{Gone, Guest, Tunnel, body::Answer, exchange::exchange, io::Io, streams::Streams};
 use crate::{
     values::Stop,
     wire::{Client, Inbox},
@@ -47,7 +46,11 @@ const RESET_BY_US: usize = 100;
 
 /// Who takes requests of one client.
 #[derive(Clone)]
-struct Reception(Arc<Guest>);
+struct Reception {
+    guest: Arc<Guest>,
+    /// Where each request is a stream of its own: what watches over them.
+    streams: Option<Streams>,
+}
 
 impl Service<Request<Incoming>> for Reception {
     type Response = Response<Answer>;
@@ -56,8 +59,9 @@ impl Service<Request<Incoming>> for Reception {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let guest = self.0.clone();
-        Box::pin(async move { Ok(exchange(guest, request).await) })
+        let guest = self.guest.clone();
+        let progress = self.streams.as_ref().map(Streams::begin);
+        Box::pin(async move { Ok(exchange(guest, progress, request).await) })
     }
 }
 
@@ -76,7 +80,8 @@ pub(super) async fn http1(
         .max_header_size(LONGEST_HEAD)
         .max_headers(MOST_FIELDS)
         .max_buf_size(BUFFER);
-    let mut connection = builder.serve_connection(io, Reception(guest.clone()));
+    let mut connection =
+        builder.serve_connection(io, Reception { guest: guest.clone(), streams: None });
     let mut level = Stop::No;
     let served = loop {
         let serving = poll_fn(|cx| {
@@ -119,7 +124,8 @@ pub(super) async fn http2(
     opened: &mut impl FnMut(),
 ) -> Gone {
     let io = TokioIo::new(Io::new(client, guest.clone()));
-    let mut builder = Http2::new(Streams);
+    let streams = Streams::new(guest.web.timeouts.http_body);
+    let mut builder = Http2::new(streams.clone());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -129,11 +135,13 @@ pub(super) async fn http2(
         .max_send_buf_size(BUFFER)
         .max_pending_accept_reset_streams(RESET_EARLY)
         .max_local_error_reset_streams(RESET_BY_US);
-    let mut connection = pin!(builder.serve_connection(io, Reception(guest.clone())));
+    let mut connection = pin!(
+        builder.serve_connection(io, Reception { guest: guest.clone(), streams: Some(streams) })
+    );
     let idle = guest.web.timeouts.http_idle;
     let mut level = Stop::No;
     let mut alarm = pin!(sleep_until(Instant::now() + idle));
-    let mut seen = 0;
+    let (mut seen, mut is_leaving) = (0, false);
     loop {
         let serving = poll_fn(|cx| {
             let done = connection.as_mut().poll(cx);
@@ -159,11 +167,17 @@ pub(super) async fn http2(
             () = alarm.as_mut() => {
                 let requests = guest.had.requests.load(Ordering::Relaxed);
                 let is_idle = guest.had.open.load(Ordering::Relaxed) == 0 && requests == seen;
+                if is_idle && is_leaving {
+                    // It was told, and says nothing.
+                    return Gone::Idle(None);
+                }
                 if is_idle {
                     connection.as_mut().graceful_shutdown();
+                    is_leaving = true;
                 }
                 seen = requests;
-                alarm.as_mut().reset(Instant::now() + idle);
+                let patience = if is_idle { guest.web.timeouts.closing } else { idle };
+                alarm.as_mut().reset(Instant::now() + patience);
             }
         }
     }
@@ -177,35 +191,25 @@ async fn next(
     stop.wait_for(|now| *now > level).await.map(|now| *now)
 }
 
-/// Each stream of HTTP/2 is a task of its own: one that waits for its backend holds nobody up.
-#[derive(Clone, Copy)]
-struct Streams;
-
-impl<F> Executor<F> for Streams
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        tokio::spawn(stream);
-    }
-}
-
 /// What an error of hyper's means.
 fn gone(error: &hyper::Error, client: Option<Client>) -> Gone {
+    if error.is_user() {
+        // The body of an answer has failed, which is the backend's.
+        if let Some(client) = client {
+            client.abort();
+        }
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        return Gone::BrokenOff(why);
+    }
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            let said = io::Error::new(io.kind(), io.to_string());
-            return Gone::Failed(said);
+            return Gone::Failed(io::Error::new(io.kind(), io.to_string()));
         }
         source = cause.source();
     }
     if error.is_timeout() {
         Gone::Idle(client)
-    } else if error.is_user() {
-        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        Gone::BrokenOff(why)
     } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
         Gone::Failed(io::ErrorKind::UnexpectedEof.into())
     } else {

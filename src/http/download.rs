@@ -21,7 +21,6 @@ pub(super) struct Download {
     way: Option<Way>,
     patience: Duration,
     stall: Option<Pin<Box<Sleep>>>,
-    #[expect(dead_code, reason = "it is there to be dropped")]
     open: Open,
 }
 
@@ -34,8 +33,9 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Brings a connection home, if it can be used again.
-    pub(super) fn home(mut self) {
+    /// Brings a connection home, if it can be used again. If not, it must not end before the answer has
+    /// gone out: to let go of a request's body is to tell an HTTP/2 client that it was in vain.
+    pub(super) fn home(mut self) -> Option<Self> {
         if self.leg.poll_free(&mut Context::from_waker(Waker::noop())) {
             self.leg.is_used = true;
             // One that many clients share is nobody's while it waits.
@@ -43,15 +43,15 @@ impl Way {
                 self.leg.visit = None;
             }
             self.home.put(&self.key, self.leg);
+            return None;
         }
+        Some(self)
     }
 }
 
 impl Download {
     pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Open) -> Self {
-        let mut download = Self { from, way: Some(way), patience, stall: None, open };
-        download.perhaps_over();
-        download
+        Self { from, way: Some(way), patience, stall: None, open }
     }
 
     /// hyper asks no more once it knows that there is no more.
@@ -59,7 +59,7 @@ impl Download {
         if self.from.is_end_stream()
             && let Some(way) = self.way.take()
         {
-            way.home();
+            self.way = way.home();
         }
     }
 }
@@ -73,12 +73,14 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
+        this.open.progress(true);
         if let Some(way) = &mut this.way {
             way.leg.poll(cx);
         }
         match Pin::new(&mut this.from).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stall = None;
+                this.open.progress(false);
                 this.perhaps_over();
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -88,7 +90,7 @@ impl Body for Download {
             }
             Poll::Ready(None) => {
                 if let Some(way) = this.way.take() {
-                    way.home();
+                    this.way = way.home();
                 }
                 Poll::Ready(None)
             }

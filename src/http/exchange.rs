@@ -9,13 +9,18 @@ use hyper::{
 };
 
 use super::{
-    Guest, answer::Refusal, body::Answer, clear, forward, guest::Open, judge::judge, wellknown,
+    Guest, answer::Refusal, body::Answer, clear, forward, guest::Open, judge::judge,
+    streams::Progress, wellknown,
 };
 
 /// Answers a request.
-pub(super) async fn exchange(guest: Arc<Guest>, request: Request<Incoming>) -> Response<Answer> {
+pub(super) async fn exchange(
+    guest: Arc<Guest>,
+    progress: Option<Arc<Progress>>,
+    request: Request<Incoming>,
+) -> Response<Answer> {
     let is_h2 = request.version() == Version::HTTP_2;
-    let answered = respond(&guest, request).await;
+    let answered = respond(&guest, Open::new(&guest, progress), request).await;
     // Who frames requests in ways of its own may have meant another end of this one.
     let is_distrusted = answered.as_ref().is_err_and(Refusal::is_clients_fault);
     let mut response = answered.unwrap_or_else(Response::from);
@@ -34,9 +39,9 @@ pub(super) async fn exchange(guest: Arc<Guest>, request: Request<Incoming>) -> R
 /// It reads top to bottom: what nobody may ask, what we answer ourselves, what a backend does.
 async fn respond(
     guest: &Arc<Guest>,
+    open: Open,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
-    let open = Open::new(guest);
     let (mut parts, mut body) = request.into_parts();
     let asked = judge(guest, &mut parts)?;
     if let Some(answer) = clear::challenge(guest, &parts) {

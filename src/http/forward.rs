@@ -19,7 +19,7 @@ use super::{
     guest::Open,
     judge::Asked,
     leg::Leg,
-    upload::Upload,
+    upload::{TooSlow, Upload},
 };
 use crate::{
     backend::{self, Key, Secured, Visit},
@@ -33,6 +33,7 @@ const BROKEN: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
 const LATE: Refusal =
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "The server does not answer in time.\n");
+const SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
 const CUT: Refusal = Refusal::bad("The request breaks off.\n");
 const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a circle.\n");
 
@@ -151,7 +152,7 @@ impl Courier<'_> {
             match self.with(visit, patience, request).await {
                 Tried::Answered(answered) => {
                     let (response, leg) = *answered;
-                    return self.answer(response, leg, key, open);
+                    return self.answer(response, leg, &key, open);
                 }
                 Tried::Lost(why) => return Err(why),
                 Tried::Unsent(unsent, why) => {
@@ -235,7 +236,7 @@ impl Courier<'_> {
                 }
                 match unsent {
                     // What the client sends is no body, or breaks off.
-                    _ if error.is_user() => Tried::Lost(CUT),
+                    _ if error.is_user() => Tried::Lost(fault(&error)),
                     Some(unsent) => Tried::Unsent(Box::new(unsent), BROKEN),
                     None => Tried::Lost(BROKEN),
                 }
@@ -278,7 +279,7 @@ impl Courier<'_> {
         &self,
         response: Response<Incoming>,
         leg: Leg,
-        key: Key,
+        key: &Key,
         open: Open,
     ) -> Result<Response<Answer>, Refusal> {
         let (mut parts, body) = response.into_parts();
@@ -289,13 +290,12 @@ impl Courier<'_> {
         parts.version = Version::HTTP_11;
         // hyper's own, of which nobody else knows anything.
         parts.extensions.clear();
-        let way = Way { leg, key: key.clone(), home: self.shelf(&key).clone() };
+        let way = Way { leg, key: key.clone(), home: self.shelf(key).clone() };
         let patience = self.guest.web.timeouts.http_response;
-        let body = if body.is_end_stream() {
-            way.home();
-            Answer::EMPTY
-        } else {
-            Answer::Backends(Box::new(Download::new(body, way, patience, open)))
+        let way = if body.is_end_stream() { way.home() } else { Some(way) };
+        let body = match way {
+            None => Answer::EMPTY,
+            Some(way) => Answer::Backends(Box::new(Download::new(body, way, patience, open))),
         };
         Ok(Response::from_parts(parts, body))
     }
@@ -331,6 +331,13 @@ async fn introduce(mut link: Link, key: &Key, facts: &Facts) -> io::Result<Link>
         link.write_all(&header).await?;
     }
     Ok(link)
+}
+
+/// What is wrong with a request's body.
+fn fault(error: &hyper::Error) -> Refusal {
+    let is_slow =
+        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TooSlow>);
+    if is_slow { SLOW } else { CUT }
 }
 
 /// A request without a body, once more.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use arc_swap::ArcSwap;
 
-use super::{Shelf, Switched, Web, told::Told};
+use super::{Shelf, Switched, Web, streams::Progress, told::Told};
 use crate::{
     certs::{Certificate, Challenges},
     identity::Facts,
@@ -100,18 +100,28 @@ impl Guest {
 
 /// A request that has not been answered to the end, for as long as this is there.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Guest>);
+pub(super) struct Open {
+    guest: Arc<Guest>,
+    progress: Option<Arc<Progress>>,
+}
 
 impl Open {
-    pub(super) fn new(guest: &Arc<Guest>) -> Self {
+    pub(super) fn new(guest: &Arc<Guest>, progress: Option<Arc<Progress>>) -> Self {
         guest.had.requests.fetch_add(1, Ordering::Relaxed);
         guest.had.open.fetch_add(1, Ordering::Relaxed);
-        Self(guest.clone())
+        Self { guest: guest.clone(), progress }
+    }
+
+    /// A part of the answer was asked for (`true`), or is the client's to take.
+    pub(super) fn progress(&self, is_wanted: bool) {
+        if let Some(progress) = &self.progress {
+            progress.step(is_wanted);
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.had.open.fetch_sub(1, Ordering::Relaxed);
+        self.guest.had.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

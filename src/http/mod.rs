@@ -23,6 +23,7 @@ mod io;
 mod judge;
 mod leg;
 mod shelf;
+mod streams;
 mod told;
 mod upload;
 mod web;

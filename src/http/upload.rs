@@ -1,6 +1,7 @@
 //! A request's body on its way to the backend.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -36,6 +37,18 @@ struct Gate {
     consent: oneshot::Receiver<()>,
     at_last: Pin<Box<Sleep>>,
 }
+
+/// The client sends no more of its request.
+#[derive(Debug)]
+pub(super) struct TooSlow;
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client sends no more of its request")
+    }
+}
+
+impl std::error::Error for TooSlow {}
 
 impl Upload {
     pub(super) fn new(from: Incoming, patience: Duration) -> Self {
@@ -79,7 +92,7 @@ impl Body for Upload {
         }
         let stall = this.stall.get_or_insert_with(|| Box::pin(sleep(this.patience)));
         if stall.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err("the client sends no more of its request".into())));
+            return Poll::Ready(Some(Err(Box::new(TooSlow))));
         }
         Poll::Pending
     }

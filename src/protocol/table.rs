@@ -57,7 +57,7 @@ const HTTP: Row = Row {
     port: 80,
     implicit_ports: &[443],
     starttls: false,
-    alpn: &["h2", "http/1.1"],
+    alpn: &["h2", "http/1.1", "http/1.0"],
     farewell: |why, _, out| out.extend_from_slice(unavailable(why)),
 };
 

@@ -19,6 +19,7 @@ use crate::{
     error::{Blame, Phase},
     identity::{Facts, Identity},
     protocol::{Offer, Opened, Opening, Protocol, Refusal, SessionFilter, Start},
+    values::Timeouts,
     wire::{Ear, Inbox, Link, converse},
 };
 
@@ -52,6 +53,14 @@ impl Open {
     }
 }
 
+/// How long one backend is waited for.
+struct Patience {
+    /// Until it accepts the connection.
+    dial: Duration,
+    /// From there until it waits for the client's first command.
+    greet: Duration,
+}
+
 impl Errand<'_> {
     /// From the connection to a backend to the client's first forwarded octet. What the backend itself
     /// refuses with is passed on: `Way::Done`.
@@ -61,16 +70,23 @@ impl Errand<'_> {
         let sni = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
         let pool = self.policy.pool(sni);
         let mut search = pool.seek(self.summary.peer.ip());
-        let deadline = Instant::now() + self.policy.timeouts.connect;
-        let mut last = None;
+        let Timeouts { connect, greeting, .. } = self.policy.timeouts;
+        let deadline = Instant::now() + connect + greeting;
+        let (mut dialling, mut last) = (connect, None);
         while let Some(visit) = search.next(std::time::Instant::now()) {
             tried.last = Some(visit.key().target.clone());
             tried.count += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
             // Whoever is tried next needs some of the time, too.
-            let patience = if search.has_more(std::time::Instant::now()) { left / 2 } else { left };
-            match self.try_open(visit, patience).await {
-                Err(parting) if Instant::now() < deadline => last = Some(parting),
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = if search.has_more(std::time::Instant::now()) {
+                Patience { dial: dialling / 2, greet: greeting.min(left / 4) }
+            } else {
+                Patience { dial: dialling, greet: greeting.min(left) }
+            };
+            match self.try_open(visit, patience, &mut dialling).await {
+                Err(parting) if !dialling.is_zero() && Instant::now() < deadline => {
+                    last = Some(parting);
+                }
                 done => return done,
             }
         }
@@ -82,13 +98,14 @@ impl Errand<'_> {
         Err(last.unwrap_or_else(nobody))
     }
 
-    /// The same with one backend, which gets `patience` to accept the connection.
+    /// The same with one backend. `dialling`: the time for connections to be accepted, of which this
+    /// takes its part.
     async fn try_open(
         &self,
         visit: Visit,
-        patience: Duration,
+        patience: Patience,
+        dialling: &mut Duration,
     ) -> Result<Way<Open, Vec<u8>>, Parting> {
-        let timeouts = &self.policy.timeouts;
         let key = visit.key();
         let failed = |why, source: Reason| {
             visit.failed(&source);
@@ -101,8 +118,13 @@ impl Errand<'_> {
                 "it takes the PROXY header for commands: see what was said of it when it was found";
             return Err(failed(Refusal::BackendUnavailable, why.into()));
         }
-        let dialling = backend::dial(&key.target, patience);
-        let opened = tokio::try_join!(dialling, async { Ok(self.facts(key.identity).await) });
+        let begin = Instant::now();
+        let dial = async {
+            let dialled = backend::dial(&key.target, patience.dial).await;
+            *dialling = dialling.saturating_sub(begin.elapsed());
+            dialled
+        };
+        let opened = tokio::try_join!(dial, async { Ok(self.facts(key.identity).await) });
         let (mut link, facts) = opened.map_err(|error| {
             visit.unreachable(&error);
             Parting::new(Refusal::BackendUnavailable, Phase::Dial, Blame::Backend, error)
@@ -112,7 +134,7 @@ impl Errand<'_> {
             // In one write, before any other octet.
             link.write_all(&header).await.map_err(unavailable)?;
         }
-        let deadline = Instant::now() + timeouts.greeting;
+        let deadline = Instant::now() + patience.greet;
         let securing = backend::secure(link, key, &self.policy.hostname, self.policy.line);
         let (mut link, mut from_backend) = match timeout_at(deadline, securing).await {
             Ok(Ok(Secured::Ready(link, inbox))) => (link, inbox),

@@ -1,6 +1,6 @@
 //! The life of a session.
 
-use std::{net::SocketAddr, sync::Weak};
+use std::{net::SocketAddr, sync::Weak, time::Duration};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -22,8 +22,11 @@ use crate::{
     identity::{Facts, SessionId},
     protocol::{Greeted, Greeter, Offer, Refusal, Refused, Side},
     values::{Stop, Timeouts, TlsMode},
-    wire::{Broken, Client, Inbox, converse, take_leave},
+    wire::{Broken, Client, Inbox, converse, take_leave, take_leave_of_a_sender},
 };
+
+/// How much later than all that it consists of a session's opening is given up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A client that has just been accepted.
 pub struct Arrival {
@@ -266,7 +269,8 @@ impl<F: FnOnce()> Session<'_, F> {
         hello: Vec<u8>,
     ) -> Result<Way<Inbox>, Parting> {
         let Timeouts { connect, greeting, .. } = self.policy.timeouts;
-        let deadline = Instant::now() + connect + greeting;
+        // Whoever waits for a backend there is to see it fail: that is remembered of it.
+        let deadline = Instant::now() + connect + greeting + GRACE;
         let mut tried = Tried::default();
         let errand = Errand {
             policy: self.policy,
@@ -353,7 +357,7 @@ impl<F: FnOnce()> Session<'_, F> {
             }
         };
         if let Some(mut client) = client {
-            take_leave(&mut client, b"", closing).await;
+            take_leave_of_a_sender(&mut client, closing).await;
         }
         end
     }

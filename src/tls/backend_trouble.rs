@@ -99,11 +99,11 @@ fn day(seconds: u64) -> String {
     date(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
-/// As rustls tells them: `DnsName("mail.example.org")`, …
+/// As rustls tells them: `DnsName("mail.example.org")`, `IpAddress(192.0.2.1)`, …
 fn names(presented: &[String]) -> String {
-    let plain = |name: &String| match name.split('"').nth(1) {
-        Some(plain) => plain.to_owned(),
-        None => name.clone(),
+    let plain = |name: &String| {
+        let inside = name.split_once('(').and_then(|(_, inside)| inside.strip_suffix(')'));
+        inside.unwrap_or(name).trim_matches('"').to_owned()
     };
     match presented {
         [] => "no name at all".to_owned(),
@@ -134,7 +134,7 @@ mod tests {
             (E::Expired, ["expired", "renew it there"]),
             (
                 E::NotValidForNameContext { expected: asked.to_owned(), presented },
-                ["not for mail.example.org, but for a.example, IpAddress(10.0.0.5)", "tls_name"],
+                ["not for mail.example.org, but for a.example, 10.0.0.5:", "tls_name"],
             ),
             (E::ApplicationVerificationFailure, ["tls_fingerprint", "renewed"]),
         ] {

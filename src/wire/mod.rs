@@ -12,4 +12,4 @@ pub use dialogue::{Broken, converse};
 pub use ear::Ear;
 pub use inbox::Inbox;
 pub use scratch::scratch;
-pub use stream::{Client, Link, LinkTls, TlsStream, take_leave};
+pub use stream::{Client, Link, LinkTls, TlsStream, take_leave, take_leave_of_a_sender};

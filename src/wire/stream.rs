@@ -10,6 +10,7 @@ use std::{
 };
 
 use rustls::{ClientConfig, Writer, pki_types::ServerName};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -47,6 +48,16 @@ impl Client {
 }
 
 impl Client {
+    /// Breaks the connection off, so that the client cannot take what it has for all there is.
+    pub fn abort(self) {
+        let tcp = match &self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // A reset instead of an orderly end. If it cannot be had, there is at least no close_notify.
+        let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+    }
+
     /// The certificate that the client has shown, as DER (RFC 5280), where there is one.
     #[must_use]
     pub fn certificate(&self) -> Option<&[u8]> {
@@ -178,6 +189,7 @@ fn write_records<S: AsyncWrite + Unpin>(
 
 /// The most that is read of what a peer still sends while we take leave.
 const STILL_SENT: usize = 64 << 10;
+const STILL_SENT_OF_A_BODY: usize = 64 << 20;
 
 /// Says the last words and closes, so that they arrive: a socket that is closed while it holds
 /// unread octets resets the connection, and the peer may never see what we said.
@@ -188,11 +200,29 @@ pub async fn take_leave<S: AsyncRead + AsyncWrite + Unpin>(
     words: &[u8],
     patience: Duration,
 ) {
+    leave(stream, words, patience, STILL_SENT).await;
+}
+
+/// The same for one who may be in the middle of sending much, and hears only when it looks up: web
+/// clients do, while they send a body that nobody wants any more.
+pub async fn take_leave_of_a_sender<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    patience: Duration,
+) {
+    leave(stream, b"", patience, STILL_SENT_OF_A_BODY).await;
+}
+
+async fn leave<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    words: &[u8],
+    patience: Duration,
+    most: usize,
+) {
     let leave = async {
         stream.write_all(words).await?;
         stream.shutdown().await?;
         let (mut inbox, mut sent) = (Inbox::default(), 0);
-        while sent < STILL_SENT {
+        while sent < most {
             match poll_fn(|cx| inbox.poll_fill(cx, stream, STILL_SENT)).await? {
                 0 => break,
                 octets => {

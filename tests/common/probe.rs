@@ -27,7 +27,7 @@ pub fn say(machine: Option<&Path>, arguments: &[&str]) -> (i32, String) {
         .arg("probe")
         .args(arguments)
         .env("SSL_CERT_FILE", machine.unwrap_or(Path::new("/dev/null")))
-        .env("SSL_CERT_DIR", "/nonexistent")
+        .env_remove("SSL_CERT_DIR")
         .stdin(Stdio::null())
         .output()
         .expect("the binary runs");

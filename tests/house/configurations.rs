@@ -75,8 +75,8 @@ fn two_lines_are_the_ten_standard_listeners() {
         "0.0.0.0:110 [::]:110 pop3 starttls -> 10.0.0.5:110 (proxy-v2)",
         "0.0.0.0:995 [::]:995 pop3 implicit -> 10.0.0.5:110 (proxy-v2)",
         "0.0.0.0:4190 [::]:4190 sieve starttls -> 10.0.0.5:4190 (proxy-v2)",
-        "0.0.0.0:80 [::]:80 http none -> 10.0.0.5:80 (none)",
-        "0.0.0.0:443 [::]:443 http implicit -> 10.0.0.5:80 (none)",
+        "0.0.0.0:80 [::]:80 http none -> 10.0.0.5:80 (forwarded)",
+        "0.0.0.0:443 [::]:443 http implicit -> 10.0.0.5:80 (forwarded)",
     ];
     assert_eq!(squeezed[..standard.len()], standard, "{said}");
 }

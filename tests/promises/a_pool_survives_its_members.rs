@@ -303,6 +303,21 @@ fn all_are_black_holes() {
     assert!(summary["backend"].is_null(), "{summary}");
 }
 
+/// One that accepts and then says nothing, as a stopped process does, keeps a client waiting, and no more than that.
+#[test]
+fn one_is_struck_dumb() {
+    let stage = Stage::set();
+    let members = Member::three(IMAP);
+    let impatient = "timeouts: { connect: 1s, greeting: 3s, probe: 1h }";
+    let front = front(&stage, &all(&members), ", balance: first", impatient);
+    members[0].say("", "");
+    assert_eq!(visit(&stage, &front), "two");
+    // Now it is known.
+    let begin = Instant::now();
+    assert_eq!(visit(&stage, &front), "two");
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
 /// A client stays with its member; another's trouble does not move it.
 #[test]
 fn hash_client_is_stable() {

@@ -65,14 +65,16 @@ fn servers(ssl: Ssl, more: &str, services: &[&[&str]]) -> (Backend, Postfix) {
 fn it_does_not_speak_proxy() {
     let (dovecot, postfix) = servers(Ssl::No, "", &[]);
     let (mail, ports) = (postfix.ports, dovecot.dovecot.ports);
-    let backends = [
-        ("smtp", at(mail.plain_mx, "proxy-v2")),
-        ("submission", at(mail.plain_submission, "proxy-v2")),
-        ("imap", at(ports.plain_imap, "proxy-v2")),
-        ("pop3", at(ports.plain_pop3, "proxy-v2")),
-        ("sieve", at(ports.plain_sieve, "proxy-v2")),
-    ];
-    all_are("no-proxy", &["PROXY header for commands", "haproxy"], &backends);
+    for version in ["proxy-v1", "proxy-v2"] {
+        let backends = [
+            ("smtp", at(mail.plain_mx, version)),
+            ("submission", at(mail.plain_submission, version)),
+            ("imap", at(ports.plain_imap, version)),
+            ("pop3", at(ports.plain_pop3, version)),
+            ("sieve", at(ports.plain_sieve, version)),
+        ];
+        all_are("no-proxy", &["PROXY header for commands", "haproxy"], &backends);
+    }
 }
 
 /// None is sent to those who wait for one: they end the connection after a while.

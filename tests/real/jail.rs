@@ -56,7 +56,7 @@ echo backend.example.org >etc/mailname
 const KEEPER: &str = r#"
 chroot "$1" /bin/sh -c "$2" </dev/null &
 cat >/dev/null
-inmates() { find /proc -maxdepth 2 -path '/proc/[0-9]*/root' -lname "$1*" 2>/dev/null | cut -d/ -f3; }
+inmates() { find /proc -maxdepth 2 -path '/proc/[0-9]*/root' '(' -lname "$1" -o -lname "$1/*" ')' 2>/dev/null | cut -d/ -f3; }
 tries=0
 while pids=$(inmates "$1"); [ -n "$pids" ]; do
     tries=$((tries + 1))

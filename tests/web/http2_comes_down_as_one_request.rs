@@ -8,7 +8,9 @@ use crate::{
 
 const PROTOCOL_ERROR: u32 = 1;
 
-fn get() -> Vec<(&'static str, &'static str)> {
+type Fields = Vec<(&'static str, &'static str)>;
+
+fn get() -> Fields {
     request("GET", "/a")
 }
 
@@ -21,7 +23,7 @@ fn fields_that_would_be_more_than_fields() {
         fields[n].1 = value;
         fields
     };
-    let odd: Vec<(&str, Vec<(&str, &str)>, Vec<(&str, &str)>)> = vec![
+    let odd: Vec<(&str, Fields, Fields)> = vec![
         ("a line end in a value", get(), vec![("x", "a\r\ntransfer-encoding: chunked")]),
         ("a LF in a value", get(), vec![("x", "a\nb: c")]),
         ("a CR in a value", get(), vec![("x", "a\rb")]),

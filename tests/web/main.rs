@@ -17,8 +17,15 @@ mod recorder;
 mod servers;
 mod stage;
 
+mod a_broken_answer_is_never_taken_for_whole;
+mod a_browser_feels_at_home;
+mod a_client_in_trouble_costs_only_itself;
+mod connections_leave_http_and_come_back;
 mod floods_cost_nobody_else;
 mod http2_comes_down_as_one_request;
+mod load_is_carried;
+mod mail_programs_are_told_what_is_served;
 mod one_request_is_one_request_behind;
 mod pages_pass_in_both_versions;
+mod port_80_sends_everybody_to_https;
 mod the_backend_knows_the_client_by_fields;

@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -47,7 +47,6 @@ type Script = dyn Fn(&str, &mut TcpStream) -> bool + Send + Sync;
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
     seen: Receiver<(usize, Seen)>,
-    pub(crate) connections: Arc<Mutex<usize>>,
 }
 
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -66,22 +65,15 @@ impl Recorder {
         let address = listener.local_addr().expect("bound");
         let (tell, seen) = channel();
         let script: Arc<Script> = Arc::new(script);
-        let connections = Arc::new(Mutex::new(0));
-        let count = connections.clone();
         thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let n = {
-                    let mut count = count.lock().unwrap();
-                    *count += 1;
-                    *count
-                };
+            for (n, stream) in listener.incoming().map_while(Result::ok).enumerate() {
                 stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
                 stream.set_nodelay(true).unwrap();
                 let (tell, script) = (tell.clone(), script.clone());
                 thread::spawn(move || record(stream, n, &tell, &*script));
             }
         });
-        Self { address, seen, connections }
+        Self { address, seen }
     }
 
     /// The same, with another address before it.

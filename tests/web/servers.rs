@@ -42,11 +42,6 @@ impl Python {
         Self { child, address: ([127, 0, 0, 1], port).into(), said }
     }
 
-    /// The next thing that it complains of.
-    pub(crate) fn complaint(&self) -> String {
-        self.said.recv_timeout(PATIENCE).expect("it complains")
-    }
-
     pub(crate) fn has_complained(&self) -> bool {
         self.said.recv_timeout(Duration::ZERO).is_ok()
     }
@@ -77,7 +72,7 @@ impl Nginx {
             "nginx.conf",
             format!(
                 "daemon off; master_process off; pid {top}/pid; error_log {top}/error.log;\n\
-                 events {{ worker_connections 512; }}\n\
+                 events {{ worker_connections 4000; }}\n\
                  http {{ access_log off; {temp} client_max_body_size 0;\n\
                  server {{ listen unix:{top}/socket; root {top}/html; {server} }} }}\n"
             ),

@@ -33,6 +33,23 @@ fn one_complaint_is_not_about_the_header() {
     }
 }
 
+/// Version 1 is one line, and what complains of it goes on to grant what was asked for.
+#[test]
+fn a_header_of_one_line_is_one_complaint() {
+    use Protocol::{Imap, Pop3, Sieve, Smtp};
+    for (protocol, old, deaf) in [
+        (Smtp, "220 a\r\n502 what?\r\n221 bye\r\n", "220 a\r\n500 what?\r\n250-mx\r\n"),
+        (Imap, "* OK a\r\nc BAD what?\r\n", "* OK a\r\nPROXY BAD what?\r\n* CAPABILITY X\r\n"),
+        (Pop3, "+OK a\r\n-ERR what?\r\n+OK bye\r\n", "+OK a\r\n-ERR b\r\n+OK\r\nUSER\r\n.\r\n"),
+        (Sieve, "\"SASL\" \"\"\r\nOK\r\nNO \"b\"\r\n", "\"SASL\" \"\"\r\nOK\r\nNO \"b\"\r\nOK\r\n"),
+    ] {
+        assert_eq!(kinds(&seen(protocol, Identity::ProxyV1, old, None)), [], "{old}");
+        let found = kinds(&seen(protocol, Identity::ProxyV1, deaf, None));
+        assert_eq!(found, [Kind::NoProxy], "{deaf}");
+        assert_eq!(kinds(&seen(protocol, Identity::ProxyV2, deaf, None)), [], "{deaf}");
+    }
+}
+
 /// Servers that hear somebody speak before they have greeted.
 #[test]
 fn who_must_not_be_interrupted_takes_the_header_for_that() {

@@ -115,7 +115,8 @@ impl Places {
 /// What a backend with this preset and no identity of its own gets.
 fn usual(preset: Preset, protocol: Protocol) -> Identity {
     preset.identity(protocol).unwrap_or(match protocol {
-        Protocol::Http | Protocol::Raw => Identity::None,
+        Protocol::Http => Identity::Forwarded,
+        Protocol::Raw => Identity::None,
         _ => Identity::ProxyV2,
     })
 }

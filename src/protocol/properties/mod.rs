@@ -30,6 +30,8 @@ struct Model {
     mode: Mode,
     /// SMTP only.
     chunking: smtp::Chunking,
+    /// SMTP only: it has taken one.
+    recipient: bool,
     inbox: Vec<u8>,
     commands: Vec<Vec<u8>>,
 }
@@ -70,6 +72,7 @@ impl Model {
             asked: 0,
             mode: Mode::Command,
             chunking,
+            recipient: false,
             inbox,
             commands,
         }

@@ -1,9 +1,10 @@
 //! A client of SMTP, and a server.
 //!
 //! The server has the worst of all habits at once. It ends a message at any dot that looks alone;
-//! forgets CHUNKING with each EHLO and HELO; takes the chunk of a BDAT that it refuses for commands;
-//! counts a chunk in 32 bits; and within a message in chunks it hears nothing but RSET once it has
-//! been sent anything but BDAT and NOOP. The last two are Exim's.
+//! forgets CHUNKING with each EHLO and HELO; takes the chunk of a BDAT that it refuses for commands, and
+//! refuses it without a recipient, as Dovecot does before its login; counts a chunk in 32 bits; and
+//! within a message in chunks it hears nothing but RSET once it has been sent anything but BDAT and
+//! NOOP. The last two are Exim's.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -102,7 +103,7 @@ pub(super) fn backend(model: &mut Model, input: &[u8]) -> Option<Said> {
     match model.mode {
         Mode::Message => {
             let taken = end_of_data(input)?;
-            model.mode = Mode::Command;
+            (model.mode, model.recipient) = (Mode::Command, false);
             return Some(Said(taken, "250 queued\r\n".to_owned()));
         }
         Mode::Over => return None,
@@ -110,6 +111,7 @@ pub(super) fn backend(model: &mut Model, input: &[u8]) -> Option<Said> {
         Mode::Chunk { left, last } => {
             model.mode = Mode::Command;
             model.chunking = if last { Chunking::Listed } else { Chunking::Open };
+            model.recipient &= !last;
             return Some(Said(left, "250 ok\r\n".to_owned()));
         }
         _ => {}
@@ -128,11 +130,15 @@ pub(super) fn backend(model: &mut Model, input: &[u8]) -> Option<Said> {
 }
 
 fn command(model: &mut Model, words: &[&str]) -> String {
+    if let ["EHLO" | "HELO", _, ..] | ["RSET"] = words {
+        model.recipient = false;
+    }
     let answer = match (model.chunking, words) {
         (Chunking::Open | Chunking::Stuck, ["RSET"]) => {
             model.chunking = Chunking::Listed;
             "250 ok\r\n"
         }
+        (Chunking::Listed, ["BDAT", ..]) if !model.recipient => "503 no\r\n",
         (Chunking::Listed | Chunking::Open, ["BDAT", size, last @ ..]) => {
             // Zero is no chunk, unless it is the last.
             match (size.parse::<u64>().map(|size| size as u32 as usize), last) {
@@ -177,7 +183,12 @@ fn command(model: &mut Model, words: &[&str]) -> String {
             "354 go\r\n"
         }
         (_, ["AUTH", ..]) => return question(model, "535 no\r\n"),
-        (_, ["MAIL" | "RCPT" | "RSET" | "VRFY", ..]) => "250 ok\r\n",
+        (_, ["RCPT", ..]) if model.consents() => {
+            model.recipient = true;
+            "250 ok\r\n"
+        }
+        (_, ["RCPT", ..]) => "550 no\r\n",
+        (_, ["MAIL" | "RSET" | "VRFY", ..]) => "250 ok\r\n",
         (_, ["BDAT" | "DATA" | "QUIT", ..]) => "503 no\r\n",
         _ => return question(model, "500 no\r\n"),
     };

@@ -47,4 +47,5 @@ const BEGIN_TLS: &[u8] = b"220 2.0.0 Ready to start TLS\r\n";
 /// One word, and what follows it behind a space, without control characters.
 const NO_COMMAND: &[u8] = b"500 5.5.2 This is no command\r\n";
 const NO_PARAMETERS: &[u8] = b"501 5.5.4 STARTTLS has no parameters\r\n";
+const NO_RECIPIENT: &[u8] = b"503 5.5.1 No recipient has been accepted\r\n";
 const NOT_IMPLEMENTED: &[u8] = b"502 5.5.1 Command not implemented\r\n";

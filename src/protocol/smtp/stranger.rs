@@ -34,8 +34,14 @@ enum State {
 const MAIL: &[u8] = b"MAIL FROM:<stranger@example.net>\r\n";
 const RCPT: &[u8] = b"RCPT TO:<stranger@example.com>\r\n";
 
-/// RFC 3463 and RFC 7505: that a domain takes no mail, or sends none, says nothing about relaying.
-const ABOUT_DOMAINS: [&str; 5] = ["5.1.2", "5.1.8", "5.1.10", "5.7.27", "5.4.4"];
+/// RFC 3463, RFC 7372 and RFC 7505: that a domain takes no mail, or sends none from there, or that the
+/// stranger's address has no name, says nothing about relaying. Others have better ones.
+const ABOUT_OTHERS: [&str; 8] =
+    ["5.1.2", "5.1.8", "5.1.10", "5.4.4", "5.7.23", "5.7.24", "5.7.25", "5.7.27"];
+
+/// RFC 4954 §6 and RFC 3463 §3.8: what a server says at MAIL that wants a login. Anything else is about
+/// the sender.
+const ABOUT_LOGIN: [&str; 2] = ["5.7.0", "5.7.1"];
 
 impl Stranger {
     fn reply(&mut self, reply: &Reply<'_>, out: &mut Vec<u8>) -> Next<Relaying> {
@@ -50,14 +56,17 @@ impl Stranger {
             return Next::Read;
         }
         let said = said(reply);
-        let is_about_domain = ABOUT_DOMAINS.iter().any(|code| {
-            said.get(4..)
-                .and_then(|text| text.strip_prefix(code))
-                .is_some_and(|t| t.starts_with(' '))
-        });
+        let is_one_of = |codes: &[&str]| {
+            let status = said.split(' ').nth(1).unwrap_or_default();
+            codes.contains(&status)
+        };
+        let is_proof = match self.state {
+            State::Mail => reply.code == 530 || is_one_of(&ABOUT_LOGIN),
+            _ => !is_one_of(&ABOUT_OTHERS),
+        };
         self.verdict = Some(match reply.code / 100 {
             2 => Relaying::Granted(said),
-            5 if !is_about_domain => Relaying::Refused(said),
+            5 if is_proof => Relaying::Refused(said),
             _ => Relaying::Untold(said),
         });
         out.extend_from_slice(b"RSET\r\n");
@@ -122,8 +131,20 @@ mod tests {
 
     #[test]
     fn what_is_said_of_the_domains_says_nothing_of_relaying() {
-        for words in ["556 5.1.10 null MX", "550 5.7.27 null MX", "550 5.1.2 no such domain"] {
+        for words in [
+            "556 5.1.10 null MX",
+            "550 5.7.27 null MX",
+            "550 5.1.2 no such domain",
+            "550 5.7.23 SPF",
+            "550 5.7.25 no PTR",
+        ] {
             asks("250 ok", Some(words), &Relaying::Untold(words.into()));
+        }
+        for words in ["550 5.7.1 log in first", "530 log in"] {
+            asks(words, None, &Relaying::Refused(words.into()));
+        }
+        for words in ["550 not this sender", "550 5.1.7 not this sender", "550 5.7.23 SPF"] {
+            asks(words, None, &Relaying::Untold(words.into()));
         }
     }
 }

@@ -74,12 +74,15 @@ def answer(stream, status, body, kind="application/json", more=""):
     stream.flush()
 
 
-PAGE = """<!DOCTYPE html><title>start</title><p id=p>page</p><script>
+# The page has loaded once its picture is there, and that waits until the page has said that it is done.
+PAGE = """<!DOCTYPE html><title>start</title><p id=p>page</p><img src=/wait alt=""><script>
+const done = text => { p.textContent = text; fetch('/done'); };
 const ws = new WebSocket(`wss://${location.host}/ws`);
 ws.onopen = () => ws.send('through the vestibule');
-ws.onmessage = e => { document.title = 'echo: ' + e.data; p.textContent = 'echo: ' + e.data; };
-ws.onerror = () => { p.textContent = 'no WebSocket'; };
+ws.onmessage = e => done(`echo: ${e.data} at ${location.href}`);
+ws.onerror = () => done('no WebSocket');
 </script>"""
+DONE = threading.Event()
 
 
 def web_socket(stream, fields):
@@ -127,7 +130,13 @@ def serve(connection):
                 stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 stream.flush()
             body = Body(stream, fields)
-            if target == "/page":
+            if target == "/wait":
+                DONE.wait(30)
+                answer(stream, "404 Not Found", "there is no picture")
+            elif target == "/done":
+                DONE.set()
+                answer(stream, "200 OK", "{}")
+            elif target == "/page":
                 answer(stream, "200 OK", PAGE, "text/html")
             elif target == "/trailers":
                 stream.write(

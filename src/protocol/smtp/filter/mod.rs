@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    BEGIN_TLS, NO_COMMAND, NO_PARAMETERS, NOT_IMPLEMENTED, STARTTLS_FIRST,
+    BEGIN_TLS, NO_COMMAND, NO_PARAMETERS, NO_RECIPIENT, NOT_IMPLEMENTED, STARTTLS_FIRST,
     body::{Found as BodyFound, Scanner},
     capability,
     command::{chunk, is_plain, is_trust, parse},
@@ -41,6 +41,8 @@ pub struct Filter {
     in_chunks: bool,
     /// Between MAIL and its end.
     in_transaction: bool,
+    /// The backend has taken a recipient of this transaction.
+    has_recipient: bool,
     /// Whether a SASL mechanism may bring a security layer, behind which nobody reads along.
     layers: bool,
     /// The backend's last word was one after which it may close.
@@ -59,6 +61,10 @@ enum Client {
     Chunk {
         left: u64,
     },
+    /// So many octets of a chunk that was refused here.
+    Swallow {
+        left: u64,
+    },
     /// Nothing until all replies are there.
     Wait,
 }
@@ -74,6 +80,7 @@ enum Sent {
     Message,
     Mail,
     Other,
+    Recipient,
     Reset,
     Unknown,
 }
@@ -92,6 +99,7 @@ impl Filter {
             chunking: capability::has(listed, "CHUNKING"),
             in_chunks: false,
             in_transaction: false,
+            has_recipient: false,
             layers: true,
             is_over: false,
         }
@@ -108,13 +116,18 @@ impl Filter {
             Client::Wait => return (0, Verdict::Hold),
             Client::Body(_) => return self.body(input),
             Client::Chunk { left } => {
-                let taken =
-                    usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
-                *left -= taken as u64;
-                if *left == 0 {
+                let (taken, is_over) = take(left, input);
+                if is_over {
                     self.client = Client::Command;
                 }
                 return (taken, Verdict::Pass);
+            }
+            Client::Swallow { left } => {
+                let (taken, is_over) = take(left, input);
+                if is_over {
+                    self.client = Client::Command;
+                }
+                return (taken, Verdict::Replace);
             }
             Client::Command | Client::Credential => {}
         }
@@ -145,6 +158,7 @@ impl Filter {
                 (line.taken, verdict)
             }
             // Answers come in the order of the commands.
+            Judged::Wait => (0, Verdict::Hold),
             _ if !self.in_flight.is_empty() => (0, Verdict::Hold),
             Judged::Answer(text) => {
                 out.to_client.extend_from_slice(text);
@@ -190,7 +204,8 @@ impl Filter {
             b"RSET" => Sent::Reset,
             b"MAIL" => Sent::Mail,
             b"BDAT" => return self.chunk(line, parameters),
-            b"ETRN" | b"EXPN" | b"HELP" | b"NOOP" | b"QUIT" | b"RCPT" | b"VRFY" => Sent::Other,
+            b"RCPT" => Sent::Recipient,
+            b"ETRN" | b"EXPN" | b"HELP" | b"NOOP" | b"QUIT" | b"VRFY" => Sent::Other,
             // What follows a verb that we do not know may be no command, so that it is waited for.
             _ => Sent::Unknown,
         };
@@ -212,6 +227,19 @@ impl Filter {
         // Some refuse it, and are then deaf to what follows.
         if octets == 0 && !last {
             return Judged::Answer(b"501 5.5.4 An empty chunk is the last one or none\r\n");
+        }
+        // Whether it will be read as a chunk, only the answer to a RCPT tells: who still wants a login,
+        // as Dovecot does, refuses BDAT like any other command, and hears the next one in its octets.
+        if !self.in_chunks {
+            if !self.in_flight.is_empty() {
+                return Judged::Wait;
+            }
+            if !self.has_recipient {
+                if octets > 0 {
+                    self.client = Client::Swallow { left: octets };
+                }
+                return Judged::Answer(NO_RECIPIENT);
+            }
         }
         self.in_chunks = !last;
         self.in_flight.push_back(if last { Sent::Message } else { Sent::Other });
@@ -261,19 +289,22 @@ impl Filter {
             // The client's answer would be neither a command nor data that we know of.
             _ if reply.code / 100 == 3 => return Verdict::End(Refusal::BackendGarbage),
             Sent::Ehlo if reply.is_positive() => {
-                self.in_transaction = false;
+                self.ends_transaction();
                 self.lists(&reply.lines[1..]);
                 verdict = self.edit(reply, out);
             }
             // RFC 5321 §4.1.4: it may be as if nothing had been listed.
             Sent::Ehlo | Sent::Helo => {
-                self.in_transaction &= !reply.is_positive();
+                if reply.is_positive() {
+                    self.ends_transaction();
+                }
                 self.lists(&[]);
             }
             // A second MAIL is refused, and the first one counts on: RFC 5321 §3.3.
             Sent::Mail => self.in_transaction |= reply.is_positive(),
-            Sent::Message => self.in_transaction = false,
-            Sent::Reset if reply.is_positive() => self.in_transaction = false,
+            Sent::Recipient => self.has_recipient |= reply.is_positive(),
+            Sent::Message => self.ends_transaction(),
+            Sent::Reset if reply.is_positive() => self.ends_transaction(),
             _ => {}
         }
         match client {
@@ -284,6 +315,10 @@ impl Filter {
             None => {}
         }
         verdict
+    }
+
+    fn ends_transaction(&mut self) {
+        (self.in_transaction, self.has_recipient) = (false, false);
     }
 
     fn lists(&mut self, keywords: &[&[u8]]) {
@@ -307,6 +342,13 @@ impl Filter {
     }
 }
 
+/// Takes what is there of so many octets; how many, and whether they were the last.
+fn take(left: &mut u64, input: &[u8]) -> (usize, bool) {
+    let taken = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+    *left -= taken as u64;
+    (taken, *left == 0)
+}
+
 /// What every server hears between two chunks. Behind anything else, Exim takes even chunks for
 /// commands until there is an RSET among them.
 fn goes_with_chunks(verb: &[u8], parameters: &[u8]) -> bool {
@@ -324,6 +366,8 @@ enum Judged {
     End,
     Send(Verdict),
     StartTls,
+    /// Only once all commands before it have been answered.
+    Wait,
 }
 
 impl Judged {

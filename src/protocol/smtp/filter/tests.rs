@@ -13,6 +13,11 @@ fn pipelining() -> Filter {
     Filter::new(Offer::TLS, BareNewline::StrictEod, &[b"PIPELINING".to_vec(), b"CHUNKING".to_vec()])
 }
 
+/// In a transaction with a recipient.
+fn receiving() -> Filter {
+    Filter { in_transaction: true, has_recipient: true, ..pipelining() }
+}
+
 #[test]
 fn s8_s9_s11_s14_what_ends_at_the_front_is_refused_and_not_shown() {
     session(
@@ -99,7 +104,7 @@ fn s16_s20_credentials_are_no_commands_and_commands_no_credentials() {
 #[test]
 fn s19_chunks_are_content_to_the_octet() {
     session(
-        pipelining,
+        receiving,
         &[
             Client("BDAT 10\r\nSTARTTLS\r\nBDAT 0 LAST\r\nNOOP\r\n"),
             ToBackend("BDAT 10\r\nSTARTTLS\r\nBDAT 0 LAST\r\nNOOP\r\n"),
@@ -112,10 +117,46 @@ fn s19_chunks_are_content_to_the_octet() {
     session(inside_tls, &[Client("BDAT 10\r\n")], ended);
 }
 
+/// A Dovecot that waits for a login lists CHUNKING, refuses BDAT, and hears XCLIENT in the chunk.
+#[test]
+fn s14_s19_without_a_recipient_a_chunk_goes_nowhere() {
+    const REFUSED: &str = "503 5.5.1 No recipient has been accepted\r\n";
+    session(
+        pipelining,
+        &[
+            Client("BDAT 16 LAST\r\nXCLIENT ADDR=1\r\nNOOP\r\n"),
+            ToClient(REFUSED),
+            ToBackend("NOOP\r\n"),
+        ],
+        After::Filtered,
+    );
+    session(
+        pipelining,
+        &[
+            Client(
+                "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 9\r\nXCLIENT\r\nBDAT 9 LAST\r\nXCLIENT\r\n",
+            ),
+            ToBackend("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"),
+            Backend("250 ok\r\n550 no\r\n"),
+            ToClient(
+                "250 ok\r\n550 no\r\n503 5.5.1 No recipient has been accepted\r\n503 5.5.1 No recipient has been accepted\r\n",
+            ),
+            Client("RCPT TO:<e@f>\r\nBDAT 9 LAST\r\nXCLIENT\r\nBDAT 1 LAST\r\nx"),
+            ToBackend("RCPT TO:<e@f>\r\n"),
+            Backend("250 ok\r\n"),
+            ToClient("250 ok\r\n"),
+            ToBackend("BDAT 9 LAST\r\nXCLIENT\r\n"),
+            Backend("250 queued\r\n"),
+            ToClient("250 queued\r\n503 5.5.1 No recipient has been accepted\r\n"),
+        ],
+        After::Filtered,
+    );
+}
+
 #[test]
 fn s19_a_message_in_chunks_has_nothing_else_in_it() {
     session(
-        pipelining,
+        receiving,
         &[
             Client("BDAT 0\r\nBDAT 1\r\nxNOOP\r\nVRFY a\r\n"),
             ToClient("501 5.5.4 An empty chunk is the last one or none\r\n"),
@@ -187,7 +228,7 @@ fn s15_s26_in_clear_no_credentials_and_tls_only_between_messages() {
 #[test]
 fn s26_in_a_pipeline_each_reply_is_its_own_commands() {
     session(
-        || Filter::new(CLEAR, BareNewline::StrictEod, &[b"PIPELINING".into(), b"CHUNKING".into()]),
+        || Filter { offer: CLEAR, ..receiving() },
         &[
             Client("BDAT 0 LAST\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<c@d>\r\nSTARTTLS\r\n"),
             ToBackend("BDAT 0 LAST\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<c@d>\r\n"),
