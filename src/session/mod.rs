@@ -6,6 +6,7 @@ mod open;
 mod relay;
 mod serve;
 mod summary;
+mod web;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -183,13 +183,7 @@ impl Errand<'_> {
     async fn facts(&self, identity: Identity) -> Facts {
         let has_name = identity == Identity::Xclient
             && matches!(self.policy.protocol, Protocol::Smtp | Protocol::Submission);
-        Facts {
-            name: if has_name { name::name(self.summary.peer.ip()).await } else { None },
-            id: self.summary.id,
-            peer: self.summary.peer,
-            local: self.summary.local,
-            hops: self.summary.via.as_ref().map_or(0, |via| via.hops),
-            tls: self.summary.tls.clone(),
-        }
+        let name = if has_name { name::name(self.summary.peer.ip()).await } else { None };
+        Facts { name, ..self.summary.facts() }
     }
 }

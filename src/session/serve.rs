@@ -18,11 +18,10 @@ use super::{
 use crate::{
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
-    http::{self, Gone, Guest, Had, Switched, Tunnel},
-    identity::{Facts, SessionId},
+    identity::SessionId,
     protocol::{Greeted, Greeter, Offer, Refusal, Refused, Side},
     values::{Stop, Timeouts, TlsMode},
-    wire::{Broken, Client, Inbox, converse, take_leave, take_leave_of_a_sender},
+    wire::{Broken, Client, Inbox, converse, take_leave},
 };
 
 /// How much later than all that it consists of a session's opening is given up.
@@ -83,17 +82,17 @@ pub fn serve<'a, F: FnOnce()>(
     }
 }
 
-struct Session<'a, F> {
-    policy: &'a Policy,
-    house: &'a House,
-    summary: Summary,
+pub(super) struct Session<'a, F> {
+    pub(super) policy: &'a Policy,
+    pub(super) house: &'a House,
+    pub(super) summary: Summary,
     /// What the client may be offered as things are now.
     offer: Offer,
     /// Whether the client has had a greeting.
     greeted: bool,
     /// The certificate that it was shown.
-    shown: Option<Weak<Certificate>>,
-    logged_in: Option<F>,
+    pub(super) shown: Option<Weak<Certificate>>,
+    pub(super) logged_in: Option<F>,
 }
 
 /// We end the session: what the client is told, and what went wrong, if anything did.
@@ -136,7 +135,7 @@ impl<F: FnOnce()> Session<'_, F> {
         let clear = match self.policy.tls {
             TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
             TlsMode::None if self.policy.web.is_some() => {
-                return self.browse(Client::Tcp(tcp)).await;
+                return Box::pin(self.browse(Client::Tcp(tcp))).await;
             }
             TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
             TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
@@ -146,7 +145,7 @@ impl<F: FnOnce()> Session<'_, F> {
             Way::Done(end) => return Ok(end),
         };
         if self.policy.web.is_some() {
-            return self.browse(client).await;
+            return Box::pin(self.browse(client)).await;
         }
         match self.forward(&mut client, &mut Inbox::default(), Vec::new()).await? {
             Way::Done(end) => Ok(end),
@@ -306,75 +305,12 @@ impl<F: FnOnce()> Session<'_, F> {
         }
     }
 
-    /// The client speaks HTTP: each of its requests finds its own way.
-    async fn browse(&mut self, client: Client) -> Result<End, Parting> {
-        let Some(web) = self.policy.web.clone() else { return Ok(End::Closed(Side::Client)) };
-        let guest = Guest {
-            facts: self.facts(),
-            der: client.certificate().map(<[u8]>::to_vec),
-            shown: self.shown.clone(),
-            web,
-            tls: self.house.tls.clone(),
-            challenges: self.house.challenges.clone(),
-            shelf: self.house.shelf.clone(),
-            had: Had::default(),
-        };
-        let mut logged_in = self.logged_in.take();
-        let mut opened = || {
-            if let Some(logged_in) = logged_in.take() {
-                logged_in();
-            }
-        };
-        let serving = http::serve(client, guest, self.house.stop.clone(), &mut opened);
-        let (gone, share) = Box::pin(serving).await;
-        self.summary.requests = Some(share.requests);
-        self.summary.octets = share.octets;
-        self.summary.tried = Tried { count: u32::from(share.last.is_some()), last: share.last };
-        self.leave(gone).await
-    }
-
-    /// A web client has left, or speaks something else from now on.
-    async fn leave(&mut self, gone: Gone) -> Result<End, Parting> {
-        let closing = self.policy.timeouts.closing;
-        let broken = |blame, why: String| {
-            Parting::new(Refusal::BackendUnavailable, Phase::Relay, blame, why)
-        };
-        let (client, end) = match gone {
-            Gone::Closed(client) => (client, Ok(End::Closed(Side::Client))),
-            Gone::Idle(client) => (client, Err(Refusal::Timeout.into())),
-            Gone::Refused(client, why) => (client, Err(broken(Blame::Client, why))),
-            Gone::BrokenOff(why) => (None, Err(broken(Blame::Backend, why))),
-            Gone::Stopped => (None, Err(Refusal::Shutdown.into())),
-            Gone::Failed(error) if is_disconnect(&error) => (None, Ok(End::Truncated)),
-            Gone::Failed(error) => return self.end(Outcome::Failed(Side::Client, error)),
-            Gone::Upgraded(tunnel) => {
-                let Tunnel { mut client, from_client, backend } = *tunnel;
-                let Switched { link, inbox, visit } = backend;
-                let mut open = Open::plain(visit, link, inbox);
-                let outcome = self.relay(&mut client, &mut open, from_client).await;
-                let end = self.end(outcome);
-                (Some(client), end)
-            }
-        };
-        if let Some(mut client) = client {
-            take_leave_of_a_sender(&mut client, closing).await;
-        }
-        end
-    }
-
-    /// All that is known of the client, its name in DNS aside.
-    fn facts(&self) -> Facts {
-        Facts {
-            name: None,
-            id: self.summary.id,
-            peer: self.summary.peer,
-            local: self.summary.local,
-            hops: self.summary.via.as_ref().map_or(0, |via| via.hops),
-            tls: self.summary.tls.clone(),
-        }
-    }
-
-    async fn relay(&mut self, client: &mut Client, open: &mut Open, from_client: Inbox) -> Outcome {
+    pub(super) async fn relay(
+        &mut self,
+        client: &mut Client,
+        open: &mut Open,
+        from_client: Inbox,
+    ) -> Outcome {
         let timeouts = &self.policy.timeouts;
         let (filtered, renewed) = self.policy.patience();
         let has_login = open.filter.is_some();
@@ -431,7 +367,7 @@ impl<F: FnOnce()> Session<'_, F> {
         Err(parting)
     }
 
-    fn end(&self, outcome: Outcome) -> Result<End, Parting> {
+    pub(super) fn end(&self, outcome: Outcome) -> Result<End, Parting> {
         let phase = if self.summary.logged_in { Phase::Relay } else { Phase::Login };
         match outcome {
             Outcome::Closed(side) => Ok(End::Closed(side)),

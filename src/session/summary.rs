@@ -8,7 +8,7 @@ use std::{
 use super::{Policy, Via};
 use crate::{
     error::SessionError,
-    identity::{SessionId, TlsFacts},
+    identity::{Facts, SessionId, TlsFacts},
     protocol::{Refusal, Side},
     tls::ClientAlert,
     values::Target,
@@ -69,6 +69,18 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// All that a backend can be told of the client, its name in DNS aside.
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            name: None,
+            id: self.id,
+            peer: self.peer,
+            local: self.local,
+            hops: self.via.as_ref().map_or(0, |via| via.hops),
+            tls: self.tls.clone(),
+        }
+    }
+
     /// A session that begins now.
     pub(super) fn new(
         id: SessionId,

@@ -8,7 +8,7 @@ use std::{
         fd::AsRawFd,
         unix::{fs::PermissionsExt, net::UnixDatagram},
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
@@ -81,13 +81,15 @@ impl Jail {
     /// Makes one, with alice in it, whose password is `secret`, and with a system log.
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let unpacked = Path::new(SERVERS).join("root");
+        // The way there may lead over links, and /proc, by which its processes are found, knows none.
+        let servers = fs::canonicalize(SERVERS).unwrap_or_else(|_| SERVERS.into());
+        let unpacked = servers.join("root");
         assert!(
             unpacked.is_dir(),
             "the servers have to be unpacked into {SERVERS}: run tests/run, which does it (with any filter)"
         );
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let root = Path::new(SERVERS).join(format!("jail-{}-{n}", std::process::id()));
+        let root = servers.join(format!("jail-{}-{n}", std::process::id()));
         let script = MAKE.replace("HASH", HASH);
         output(as_root("sh").args(["-c", &script, "sh"]).args([&unpacked, &root]));
         let dev = File::open(root.join("dev")).expect("just made");
