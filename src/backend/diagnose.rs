@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 
 use serde::Serialize;
 
+use super::turned_away;
 use crate::{
     certs::Severity,
     identity::Identity,
@@ -25,6 +26,10 @@ pub struct Seen {
     pub in_clear: Vec<u8>,
     /// The first octets that it said inside TLS.
     pub inside: Vec<u8>,
+    /// Whether it has answered a ClientHello, where it had not said a word before; `None`: not tried.
+    pub answers_tls: Option<bool>,
+    /// It refused the stranger in these words, and the front was looked at in its own name instead.
+    pub turned_away: Option<String>,
     /// How it ended.
     pub end: Result<Learned, Trouble>,
 }
@@ -40,6 +45,8 @@ pub enum Trouble {
     Insecure(String),
     /// No answer within this time.
     Silent(Duration),
+    /// It refuses the client that it was told of, in these words, and the front itself as well.
+    TurnedAway(String),
     /// There is no connection.
     Unreachable(io::Error),
 }
@@ -75,6 +82,8 @@ pub enum Kind {
     Silent,
     /// TLS comes first there, and is not spoken to it.
     SpeaksTls,
+    /// It refuses the client in whose name it is probed, and perhaps no other.
+    TurnsAway,
     /// There is no connection.
     Unreachable,
     /// It expects the PROXY protocol, which is not spoken to it.
@@ -96,6 +105,7 @@ impl Diagnosis {
 #[must_use]
 pub fn diagnose(seen: &Seen) -> Vec<Diagnosis> {
     let mut found = Vec::new();
+    found.extend(turned_away::diagnose(seen));
     found.extend(stranger(seen).or_else(|| no_proxy(seen)).or_else(|| failed(seen)));
     if seen.end.is_ok() {
         found.extend(wants_starttls(seen));
@@ -105,8 +115,22 @@ pub fn diagnose(seen: &Seen) -> Vec<Diagnosis> {
 }
 
 impl Seen {
+    /// Nothing yet.
+    pub(super) fn none(protocol: Protocol, identity: Identity) -> Self {
+        Self {
+            protocol,
+            identity,
+            tls: None,
+            in_clear: Vec::new(),
+            inside: Vec::new(),
+            answers_tls: None,
+            turned_away: None,
+            end: Ok(Learned::default()),
+        }
+    }
+
     /// What it said last, where it would say most.
-    fn said(&self) -> &[u8] {
+    pub(super) fn said(&self) -> &[u8] {
         if self.inside.is_empty() { &self.in_clear } else { &self.inside }
     }
 
@@ -182,7 +206,7 @@ fn stranger(seen: &Seen) -> Option<Diagnosis> {
     let said = seen.said();
     let name = seen.protocol.name();
     let elsewhere = "is this the right port (`ports`, or the port in `address`)?";
-    if let [0x15 | 0x16, 0x03, ..] = said {
+    if matches!(said, [0x15 | 0x16, 0x03, ..]) || seen.answers_tls == Some(true) {
         let text = format!(
             "TLS comes first there, and {name} is spoken to it in clear: write tls: implicit for this backend, or give the port that begins in clear"
         );
@@ -248,6 +272,7 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
             return Some(Diagnosis::error(Kind::Insecure, text));
         }
         Trouble::Ill(why) => return Some(Diagnosis::error(Kind::Ill, why.as_str())),
+        Trouble::TurnedAway(_) => return None,
         Trouble::Insecure(why) => {
             let hint = if is_proxied(seen.identity) && seen.tls == Some(BackendTlsMode::Implicit) {
                 " (the PROXY header comes before TLS: is it expected on this port?)"
@@ -264,14 +289,26 @@ fn failed(seen: &Seen) -> Option<Diagnosis> {
         return Some(Diagnosis::error(Kind::Ill, format!("{how}, after it has said {last:?}")));
     }
     let (kind, hint) = if is_proxied(seen.identity) {
-        let hint = "it was sent a PROXY header, and has not said a word: does it expect one there, and from this front's address (Dovecot: haproxy = yes and haproxy_trusted_networks; Postfix: smtpd_upstream_proxy_protocol = haproxy)? Or does TLS come first there (tls: implicit)?";
+        let hint = "it was sent a PROXY header, and has not said a word: does it expect one there, and from this front's address (Dovecot: haproxy = yes and haproxy_trusted_networks; Postfix: smtpd_upstream_proxy_protocol = haproxy)?";
         (Kind::Silent, hint)
     } else {
-        let hint = "it has not said a word: does it expect the PROXY protocol there (then write identity: proxy-v2)? Or does TLS come first there (tls: implicit)?";
+        let hint = "it has not said a word: does it expect the PROXY protocol there (then write identity: proxy-v2)?";
         (Kind::WantsProxy, hint)
     };
-    Some(Diagnosis::error(kind, format!("{how}; {hint}")))
+    let tls = match seen.answers_tls {
+        // Behind a header that was not sent, it may still.
+        Some(_) => "",
+        None => " Or does TLS come first there (tls: implicit)?",
+    };
+    let limit = match trouble {
+        Trouble::Closed(_) => LIMITS,
+        _ => "",
+    };
+    Some(Diagnosis::error(kind, format!("{how}; {hint}{tls}{limit}")))
 }
+
+/// Until a backend has been told who comes, all connections are from one address.
+const LIMITS: &str = " Or are there as many connections from this front as it takes from one address, or at all (Courier: MAXPERIP, MAXDAEMONS; Cyrus: maxchild; Dovecot: client_limit and process_limit of its login services; a firewall)?";
 
 /// What Postfix greets with that has had no header in time.
 fn is_tired_of_waiting(said: &[u8]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -13,7 +13,9 @@ use super::{
     Key, Seen, Trouble,
     diagnose::protest,
     dial,
+    hello::begins_with_tls,
     secure::{Consent, Insecure, shake, upgrade},
+    turned_away,
 };
 use crate::{
     identity::{Facts, SessionId, TlsFacts},
@@ -31,23 +33,34 @@ const KEPT: usize = 8 << 10;
 /// How long a look waits for the good-bye to be answered.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// Looks at a backend, under this name of ours.
+/// Looks at a backend, under this name of ours: as a stranger, and if that one is refused, as ourselves.
 pub async fn look(key: &Key, host: &str, timeouts: &Timeouts) -> Seen {
+    let seen = look_as(stranger, key, host, timeouts).await;
+    let Some(words) = turned_away::words(&seen) else { return seen };
+    let own = look_as(ourselves, key, host, timeouts).await;
+    match own.end {
+        Ok(_) => Seen { turned_away: Some(words), ..own },
+        Err(_) => Seen { end: Err(Trouble::TurnedAway(words)), ..seen },
+    }
+}
+
+/// The same as the client that this tells of.
+async fn look_as(who: fn(&Link) -> Facts, key: &Key, host: &str, timeouts: &Timeouts) -> Seen {
     let mut seen = Seen {
-        protocol: key.protocol,
-        identity: key.identity,
         tls: key.tls.as_ref().map(|upstream| upstream.mode()),
-        in_clear: Vec::new(),
-        inside: Vec::new(),
-        end: Ok(Learned::default()),
+        ..Seen::none(key.protocol, key.identity)
     };
     let link = match dial(&key.target, timeouts.connect).await {
         Ok(link) => link,
         Err(error) => return Seen { end: Err(Trouble::Unreachable(error)), ..seen },
     };
     let heard = (&mut seen.in_clear, &mut seen.inside);
-    let end = timeout(timeouts.greeting, visit(link, key, host, heard)).await;
+    let end = timeout(timeouts.greeting, visit(link, who, key, host, heard)).await;
     seen.end = end.unwrap_or(Err(Trouble::Silent(timeouts.greeting)));
+    let is_silent = matches!(seen.end, Err(Trouble::Closed(_) | Trouble::Silent(_)));
+    if is_silent && key.tls.is_none() && seen.in_clear.is_empty() {
+        seen.answers_tls = begins_with_tls(who, key, host, timeouts).await;
+    }
     if let Ok(learned) = &mut seen.end
         && key.protocol == Protocol::Sieve
         && !seen.inside.is_empty()
@@ -74,12 +87,13 @@ fn banner(said: &[u8]) -> Option<String> {
 /// `heard`: what was said in clear, and inside TLS.
 async fn visit(
     mut link: Link,
+    who: fn(&Link) -> Facts,
     key: &Key,
     host: &str,
     heard: (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<Learned, Trouble> {
     let broken = |error: io::Error| Trouble::Closed(error.to_string());
-    let facts = stranger(&link);
+    let facts = who(&link);
     let header = key.identity.header(&facts);
     let prober = Prober::new(key.protocol, host, key.identity.is_spoken().then_some(facts));
     // Where there is nothing to ask, it need not hear of a client that does not exist.
@@ -157,7 +171,16 @@ fn stranger(link: &Link) -> Facts {
     stranger_from(IpAddr::from([192, 0, 2, 1]), link)
 }
 
-/// The same, from this address.
+/// The front itself, as far as it has an address there.
+fn ourselves(link: &Link) -> Facts {
+    let own = match link {
+        Link::Tcp(tcp) => tcp.local_addr().ok().map(|local| local.ip().to_canonical()),
+        Link::Tls(_) | Link::Unix(_) => None,
+    };
+    stranger_from(own.unwrap_or(Ipv4Addr::LOCALHOST.into()), link)
+}
+
+/// A stranger from this address.
 pub(super) fn stranger_from(address: IpAddr, link: &Link) -> Facts {
     let local = match link {
         Link::Tcp(tcp) => tcp.local_addr().ok(),
@@ -175,8 +198,8 @@ pub(super) fn stranger_from(address: IpAddr, link: &Link) -> Facts {
         hops: 0,
         name: None,
         tls: Some(TlsFacts {
-            version: "TLSv1.3",
-            cipher: "TLS_AES_256_GCM_SHA384",
+            version: "TLSv1.3".into(),
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
             group: "X25519",
             sni: None,
             alpn: None,

@@ -5,6 +5,7 @@ mod choice;
 mod diagnose;
 mod dial;
 mod health;
+mod hello;
 mod look;
 mod memory;
 mod names;
@@ -13,6 +14,7 @@ mod probe;
 mod relaying;
 mod routes;
 mod secure;
+mod turned_away;
 mod visit;
 
 use std::{
@@ -217,6 +219,15 @@ impl Backend {
     /// Somebody waits for it: the next probe need not.
     pub fn hurry(&self) {
         self.wake.notify_one();
+    }
+
+    /// Probed and found well, though it tells the probe nothing.
+    fn answers(&self, host: &str) {
+        if self.learned.load().is_none() {
+            self.learned.store(Some(Arc::new(turned_away::nothing_learned(host))));
+        }
+        self.absent.store(false, Ordering::Relaxed);
+        self.well(Health::probed);
     }
 
     /// Probed and found well.

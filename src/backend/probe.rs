@@ -26,7 +26,11 @@ pub async fn keep_probing(backend: Arc<Backend>, host: String, timeouts: Timeout
     loop {
         let begin = Instant::now();
         match probe(&backend, &host, &timeouts, &mut told).await {
-            Ok(learned) => {
+            Ok(None) => {
+                wait = timeouts.probe;
+                backend.answers(&host);
+            }
+            Ok(Some(learned)) => {
                 wait = timeouts.probe;
                 if backend.learn(learned) {
                     remember(&backend, &memory).await;
@@ -59,13 +63,13 @@ async fn remember(backend: &Arc<Backend>, memory: &Memory) {
     }
 }
 
-/// One look at a backend. What is wrong with it is said when it is new: not at each look.
+/// One look at a backend: what was learned, or nothing of a backend that is well all the same. What is wrong with it is said when it is new: not at each look.
 async fn probe(
     backend: &Backend,
     host: &str,
     timeouts: &Timeouts,
     told: &mut Vec<Kind>,
-) -> Result<Learned, String> {
+) -> Result<Option<Learned>, String> {
     let seen = look(backend.key(), host, timeouts).await;
     if let Err(Trouble::Unreachable(error)) = &seen.end
         && is_nobody(error)
@@ -82,7 +86,8 @@ async fn probe(
     match (found.into_iter().find(|d| d.severity == Severity::Error), seen.end) {
         // It answers all the same, as some do to whom a PROXY header is but a few bad commands.
         (Some(Diagnosis { kind: Kind::NoProxy, text, .. }), _) => Err(text),
-        (_, Ok(learned)) => Ok(learned),
+        (_, Ok(learned)) => Ok(Some(learned)),
+        (None, Err(Trouble::TurnedAway(_))) => Ok(None),
         (Some(diagnosis), Err(_)) => Err(diagnosis.text),
         (None, Err(trouble)) => Err(format!("{trouble:?}")),
     }

@@ -46,7 +46,7 @@ pub(super) async fn introduce(
         (arrival.peer, arrival.local) = (peer, local);
     }
     let hops = announced.hops.saturating_add(1);
-    arrival.via = Some(Box::new(Via { front, id: announced.id, hops }));
+    arrival.via = Some(Box::new(Via { front, id: announced.id, hops, tls: announced.tls }));
     Some(arrival)
 }
 

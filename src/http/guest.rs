@@ -20,6 +20,8 @@ use crate::{
 pub struct Guest {
     /// All that is known of it.
     pub facts: Facts,
+    /// Whether its TLS ends here, and not with the front that brought it.
+    pub ends_tls: bool,
     /// The certificate that it has shown itself.
     pub der: Option<Vec<u8>>,
     /// The certificate that it was shown.

@@ -141,7 +141,8 @@ pub(super) fn host(authority: &str) -> Option<String> {
 /// but nobody gets around what a name wants of its clients.
 fn is_misdirected(guest: &Guest, host: Option<&str>) -> bool {
     let Some(tls) = &guest.facts.tls else { return false };
-    let sni = tls.sni.as_deref();
+    // In the handshake with a front before us, it was shown another certificate than ours.
+    let sni = tls.sni.as_deref().filter(|_| guest.ends_tls);
     if host.is_none() || host == sni {
         return false;
     }

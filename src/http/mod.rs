@@ -95,7 +95,9 @@ pub async fn serve(
     stop: watch::Receiver<Stop>,
     opened: &mut impl FnMut(),
 ) -> (Gone, Share) {
-    let is_h2 = guest.facts.tls.as_ref().and_then(|t| t.alpn.as_deref()) == Some(b"h2");
+    // A balancer that has agreed on HTTP/2 with the client may well speak HTTP/1.1 with us.
+    let alpn = guest.facts.tls.as_ref().and_then(|t| t.alpn.as_deref());
+    let is_h2 = guest.ends_tls && alpn == Some(b"h2");
     let guest = std::sync::Arc::new(guest);
     let gone = if is_h2 {
         Box::pin(connection::http2(client, &guest, stop, opened)).await

@@ -126,12 +126,15 @@ fn certificate(
     if let Err(why) = &client.verified {
         return vec![(CERT_VERIFY, value(&format!("FAILED: {why}")))];
     }
-    let mut all = vec![
-        (CERT_VERIFY, HeaderValue::from_static("SUCCESS")),
-        (CERT_SUBJECT, value(&client.subject)),
-        (CERT_ISSUER, value(&client.issuer)),
-        (CERT_FINGERPRINT, value(&client.fingerprint)),
+    let mut all = vec![(CERT_VERIFY, HeaderValue::from_static("SUCCESS"))];
+    let words = [
+        (CERT_SUBJECT, &client.subject),
+        (CERT_ISSUER, &client.issuer),
+        (CERT_FINGERPRINT, &client.fingerprint),
     ];
+    // Of a certificate that a front before us has seen, only that is known.
+    let known = words.into_iter().filter(|(_, text)| !text.is_empty());
+    all.extend(known.map(|(name, text)| (name, value(text))));
     // RFC 8941 §3.3.5.
     all.extend(der.map(|der| (CERT, value(&format!(":{}:", base64(der))))));
     all

@@ -9,7 +9,7 @@ pub mod proxy;
 pub mod proxy_v1;
 pub mod xclient;
 
-use std::{fmt, net::SocketAddr};
+use std::{borrow::Cow, fmt, net::SocketAddr};
 
 use serde::Deserialize;
 
@@ -106,20 +106,20 @@ pub struct Facts {
     pub local: SocketAddr,
     /// How many fronts that speak the PROXY protocol it has passed on its way to us.
     pub hops: u8,
-    /// What it agreed on with us; `None` in clear.
+    /// What it agreed on with us, or with the front that brought it; `None` in clear.
     pub tls: Option<TlsFacts>,
     /// The name of its address, where the dialect tells one and the name leads back to the address.
     pub name: Option<String>,
 }
 
-/// What a client and the front agreed on.
+/// What a client agreed on with us; or with a front before us, as far as that tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
     /// As the PROXY specification writes it: `TLSv1.2`, `TLSv1.3`.
-    pub version: &'static str,
-    /// The suite's name as in the IANA registry.
-    pub cipher: &'static str,
-    /// The key exchange group's name.
+    pub version: Cow<'static, str>,
+    /// The suite's name as in the IANA registry; a front before us may have names of its own.
+    pub cipher: Cow<'static, str>,
+    /// The key exchange group's name; empty where a front before us has not told.
     pub group: &'static str,
     /// The name that the client asked for (RFC 6066 §3), in lower case.
     pub sni: Option<String>,
@@ -131,7 +131,8 @@ pub struct TlsFacts {
     pub client: Option<Box<ClientCertificate>>,
 }
 
-/// A certificate that a client has shown, having its key.
+/// A certificate that a client has shown, having its key. What a front before us does not tell of it
+/// is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// Whether it leads to an authority that is trusted; if not, why. Where it does not, the client
@@ -158,8 +159,8 @@ pub(crate) fn facts(peer: &str, local: &str, tls: Option<TlsFacts>) -> Facts {
 #[cfg(test)]
 pub(crate) fn tls(sni: Option<&str>, alpn: Option<&[u8]>) -> TlsFacts {
     TlsFacts {
-        version: "TLSv1.3",
-        cipher: "TLS13_AES_256_GCM_SHA384",
+        version: "TLSv1.3".into(),
+        cipher: "TLS13_AES_256_GCM_SHA384".into(),
         group: "X25519",
         sni: sni.map(str::to_owned),
         alpn: alpn.map(<[u8]>::to_vec),

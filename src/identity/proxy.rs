@@ -15,22 +15,23 @@ const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 
 /// TLV types of section 2.2.
-const ALPN: u8 = 0x01;
-const AUTHORITY: u8 = 0x02;
+pub(super) const ALPN: u8 = 0x01;
+pub(super) const AUTHORITY: u8 = 0x02;
 const CRC32C: u8 = 0x03;
 const UNIQUE_ID: u8 = 0x05;
-const SSL: u8 = 0x20;
-const SSL_VERSION: u8 = 0x21;
-const SSL_CN: u8 = 0x22;
-const SSL_CIPHER: u8 = 0x23;
+pub(super) const SSL: u8 = 0x20;
+pub(super) const SSL_VERSION: u8 = 0x21;
+pub(super) const SSL_CN: u8 = 0x22;
+pub(super) const SSL_CIPHER: u8 = 0x23;
 
 /// `PP2_CLIENT_SSL`: the client connected over TLS.
-const CLIENT_SSL: u8 = 0x01;
-/// `PP2_CLIENT_CERT_CONN` and `PP2_CLIENT_CERT_SESS`: it showed a certificate on this connection, and
-/// so, at least once, in this TLS session. Where we ask for one, no session is resumed.
-const CLIENT_CERT: u8 = 0x02 | 0x04;
+pub(super) const CLIENT_SSL: u8 = 0x01;
+/// `PP2_CLIENT_CERT_CONN` and `PP2_CLIENT_CERT_SESS`: it showed a certificate on this connection, or at
+/// least once in this TLS session. Where we ask for one ourselves, no session is resumed.
+pub(super) const CERT_CONN: u8 = 0x02;
+pub(super) const CERT_SESS: u8 = 0x04;
 /// Zero: the client showed a certificate, and it was verified. Anything else: not so.
-const VERIFIED: u32 = 0;
+pub(super) const VERIFIED: u32 = 0;
 const NOT_VERIFIED: u32 = 1;
 
 /// The protocols that a backend may be told were negotiated. SMTP's are not among them: Dovecot
@@ -39,11 +40,16 @@ const ALPN_FOR_BACKENDS: &[&[u8]] =
     &[b"h2", b"http/1.1", b"imap", b"managesieve", b"pop3", b"submission"];
 
 /// The longest name that is passed on: RFC 1035 §2.3.4.
-const LONGEST_NAME: usize = 255;
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// The longest version and suite that are passed on, where a front before us has told them: IANA's
+/// longest name of a suite that is not obsolete has 45 letters.
+pub(super) const LONGEST_VERSION: usize = 8;
+pub(super) const LONGEST_CIPHER: usize = 45;
 
 /// The longest common name that is passed on: the header should fit into 536 octets. RFC 5280 has
 /// 64 letters.
-const LONGEST_COMMON_NAME: usize = 104;
+pub(super) const LONGEST_COMMON_NAME: usize = 104;
 
 /// The header that says who the client is.
 #[must_use]
@@ -103,17 +109,26 @@ fn tls_tlvs(tls: &TlsFacts, body: &mut Vec<u8>) {
     }
     let client = tls.client.as_deref();
     let verified = client.filter(|client| client.verified.is_ok());
-    let mut ssl = vec![if client.is_some() { CLIENT_SSL | CLIENT_CERT } else { CLIENT_SSL }];
+    let shown = match client {
+        None => 0,
+        Some(_) if tls.resumed => CERT_SESS,
+        Some(_) => CERT_CONN | CERT_SESS,
+    };
+    let mut ssl = vec![CLIENT_SSL | shown];
     let result = if verified.is_some() { VERIFIED } else { NOT_VERIFIED };
     ssl.extend_from_slice(&result.to_be_bytes());
-    tlv(SSL_VERSION, tls.version.as_bytes(), &mut ssl);
+    if !tls.version.is_empty() {
+        tlv(SSL_VERSION, tls.version.as_bytes(), &mut ssl);
+    }
     // Of an unverified certificate anybody may be the author, and a backend may not look at the
     // result before it believes the name.
     let name = verified.and_then(|client| client.common_name.as_deref());
     if let Some(name) = name.filter(|n| is_fit(n) && n.len() <= LONGEST_COMMON_NAME) {
         tlv(SSL_CN, name.as_bytes(), &mut ssl);
     }
-    tlv(SSL_CIPHER, tls.cipher.as_bytes(), &mut ssl);
+    if !tls.cipher.is_empty() {
+        tlv(SSL_CIPHER, tls.cipher.as_bytes(), &mut ssl);
+    }
     tlv(SSL, &ssl, body);
 }
 
@@ -228,7 +243,8 @@ mod tests {
     fn x1_never_longer_than_536_octets() {
         let name = "a".repeat(LONGEST_NAME);
         let tls = TlsFacts {
-            cipher: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            version: "a".repeat(LONGEST_VERSION).into(),
+            cipher: "a".repeat(LONGEST_CIPHER).into(),
             client: shown(true, &"a".repeat(LONGEST_COMMON_NAME)).client,
             ..tls(Some(&name), Some(b"managesieve"))
         };

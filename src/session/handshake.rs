@@ -181,8 +181,8 @@ fn facts(connection: &ServerConnection, judge: Option<&Judge>) -> TlsFacts {
         _ => "TLSv1.3",
     };
     TlsFacts {
-        version,
-        cipher: iana(cipher),
+        version: version.into(),
+        cipher: iana(cipher).into(),
         group: connection
             .negotiated_key_exchange_group()
             .and_then(|group| group.name().as_str())

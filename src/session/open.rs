@@ -67,7 +67,7 @@ impl Errand<'_> {
     ///
     /// The client has seen nothing of it until then: what fails at one backend is tried at another.
     pub(super) async fn open(self, tried: &mut Tried) -> Result<Way<Open, Vec<u8>>, Parting> {
-        let sni = self.summary.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+        let sni = self.summary.known_tls().and_then(|tls| tls.sni.as_deref());
         let pool = self.policy.pool(sni);
         let mut search = pool.seek(self.summary.peer.ip());
         let Timeouts { connect, greeting, .. } = self.policy.timeouts;

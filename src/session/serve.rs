@@ -18,7 +18,7 @@ use super::{
 use crate::{
     certs::Certificate,
     error::{Blame, Phase, SessionError, is_disconnect},
-    identity::SessionId,
+    identity::{SessionId, TlsFacts},
     protocol::{Greeted, Greeter, Offer, Refusal, Refused, Side},
     values::{Stop, Timeouts, TlsMode},
     wire::{Broken, Client, Inbox, converse, take_leave},
@@ -50,6 +50,8 @@ pub struct Via {
     pub id: Option<String>,
     /// So many fronts has the client passed, this one included.
     pub hops: u8,
+    /// What the client agreed on with it, where its TLS ends there.
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 /// Serves one client to its end. `logged_in` is called once the client has proved who it is, or
@@ -61,11 +63,13 @@ pub fn serve<'a, F: FnOnce()>(
     logged_in: F,
 ) -> impl Future<Output = Summary> + use<'a, F> {
     let Arrival { id, tcp, peer, local, via } = arrival;
+    // Whose TLS ends with the front before us has as much as it would get here.
+    let is_inside = via.as_ref().is_some_and(|via| via.tls.is_some());
     let mut session = Session {
         policy,
         house,
         summary: Summary::new(id, peer, local, via),
-        offer: policy.in_clear(peer.ip()),
+        offer: if is_inside { Offer::TLS } else { policy.in_clear(peer.ip()) },
         greeted: false,
         shown: None,
         logged_in: Some(logged_in),
@@ -138,6 +142,9 @@ impl<F: FnOnce()> Session<'_, F> {
                 return Box::pin(self.browse(Client::Tcp(tcp))).await;
             }
             TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
+            TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
+                self.clear(tcp, Inbox::default(), Vec::new()).await?
+            }
             TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
         };
         let mut client = match clear {

@@ -47,7 +47,7 @@ pub struct Summary {
     pub local: SocketAddr,
     /// The front that brought it.
     pub via: Option<Box<Via>>,
-    /// What was agreed on; `None` in clear, and where nothing was.
+    /// What was agreed on with us; `None` in clear, and where nothing was.
     pub tls: Option<TlsFacts>,
     /// The name that the client asked for in a handshake that failed.
     pub asked: Option<String>,
@@ -77,8 +77,14 @@ impl Summary {
             peer: self.peer,
             local: self.local,
             hops: self.via.as_ref().map_or(0, |via| via.hops),
-            tls: self.tls.clone(),
+            tls: self.known_tls().cloned(),
         }
+    }
+
+    /// What the client agreed on: with us, which we have seen; otherwise with the front that brought it,
+    /// which says so.
+    pub(super) fn known_tls(&self) -> Option<&TlsFacts> {
+        self.tls.as_ref().or_else(|| self.via.as_ref()?.tls.as_deref())
     }
 
     /// A session that begins now.
@@ -122,6 +128,7 @@ impl Summary {
     pub fn log(&self, policy: &Policy) {
         let tls = self.tls.as_ref();
         let via = self.via.as_deref();
+        let via_tls = via.and_then(|v| v.tls.as_deref());
         let client = tls.and_then(|t| t.client.as_deref());
         let end = match &self.end {
             Ok(End::Closed(Side::Client)) => "closed by the client".to_owned(),
@@ -137,11 +144,13 @@ impl Summary {
             listener = %self.local,
             via = via.map(|v| tracing::field::display(v.front)),
             via_id = via.and_then(|v| v.id.as_deref()),
+            via_tls = via_tls.map(|t| t.version.as_ref()),
+            via_cipher = via_tls.map(|t| t.cipher.as_ref()),
             protocol = policy.protocol.name(),
             sni = tls.and_then(|t| t.sni.as_deref()).or(self.asked.as_deref()),
             certificate = self.certificate.as_deref(),
-            tls = tls.map(|t| t.version),
-            cipher = tls.map(|t| t.cipher),
+            tls = tls.map(|t| t.version.as_ref()),
+            cipher = tls.map(|t| t.cipher.as_ref()),
             group = tls.map(|t| t.group),
             alpn = tls.and_then(|t| t.alpn.as_deref()).map(|a| String::from_utf8_lossy(a).into_owned()),
             resumed = tls.map(|t| t.resumed),

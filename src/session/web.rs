@@ -20,6 +20,7 @@ impl<F: FnOnce()> Session<'_, F> {
         let Some(web) = self.policy.web.clone() else { return Ok(End::Closed(Side::Client)) };
         let guest = Guest {
             facts: self.summary.facts(),
+            ends_tls: self.summary.tls.is_some(),
             der: client.certificate().map(<[u8]>::to_vec),
             shown: self.shown.clone(),
             web,

@@ -54,6 +54,7 @@ mod the_backend_is_told_in_one_line;
 mod the_backend_is_told_who_calls;
 mod the_certificate_follows_the_name;
 mod the_certificates_are_listed;
+mod the_tls_of_a_front_before_us_counts;
 mod tls_goes_on_to_the_backend;
 mod tls_is_spoken_as_of_today;
 mod who_speaks_something_else_is_not_kept_waiting;

@@ -1,20 +1,35 @@
 //! HAProxy before the front: the address that it tells arrives in Dovecot's log; and what it reads as a
 //! header, the front reads as the same.
 
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::{
+    net::{Ipv4Addr, Shutdown, SocketAddr},
+    sync::Arc,
+};
 
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use serde_json::Value;
 use vestibule::identity::announced::{Announced, Read, Reader, Wrong};
 
 use crate::{
     clients::{How, NAME, Protocol},
     common::{
         announced::{LOCAL, PROXY, TCP4, TCP6, UDP4, UNIX, UNSPEC, raw, tlv, v1, v2},
+        ca::{Ca, Kind},
+        folder::Folder,
         front::Front,
+        mailhost::{Host, Talk},
+        proxy::{AUTHORITY, SSL, SSL_CN, tlvs_of},
     },
     dovecot::Ssl,
     haproxy::Haproxy,
     stage::{Backend, call, greeting, secure, trust},
 };
+
+/// What HAProxy needs to be told to tell all that it can of TLS.
+const SENDS_ALL: &str = "send-proxy-v2 proxy-v2-options ssl,cert-cn,ssl-cipher,authority,crc32c";
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 
@@ -75,12 +90,116 @@ fn and_the_backend_sees_whom_it_brings() {
         let summary = front.summary(from);
         assert_eq!(summary["peer"], client.to_string(), "{how}");
         assert!(summary["via"].as_str().unwrap().starts_with("127.0.0.1:"), "{summary}");
-        let id = if how.contains("unique-id") {
-            "from-127.0.0.5".into()
-        } else {
-            serde_json::Value::Null
-        };
+        let id = if how.contains("unique-id") { "from-127.0.0.5".into() } else { Value::Null };
         assert_eq!(summary["via_id"], id);
+    }
+}
+
+/// TLS ends with HAProxy, and our part is in clear: a Dovecot that takes no password without TLS is told, and
+/// lets the client in, whatever our listener is.
+#[test]
+fn and_so_is_the_tls_that_ends_with_it() {
+    let backend = Backend::new(Ssl::Required);
+    backend.leaf.certbot(&backend.live().join(NAME));
+    let mut config = backend.as_yaml();
+    config.push_str("proxy_from: 127.0.0.1\nlisteners:\n");
+    for (protocol, tls) in [("imap", "none"), ("imap", "starttls"), ("pop3", "none")] {
+        config.push_str(&format!(
+            "  - {{ bind: \"127.0.0.1:0\", protocol: {protocol}, tls: {tls}, backend: dovecot }}\n"
+        ));
+    }
+    let front = Front::start(&config);
+    let both = backend.leaf.fullchain() + &backend.leaf.key;
+    let pem = backend.folder.write("both.pem", both);
+    let section = |n, listener, send| {
+        format!(
+            "listen l{listener}{n}\n  mode tcp\n  bind 127.0.0.1:PORT ssl crt {}\n  server front 127.0.0.1:{} {send}\n",
+            pem.display(),
+            front.port(listener)
+        )
+    };
+    let sections: Vec<String> = [0, 1, 2]
+        .map(|n| section(n, n, SENDS_ALL))
+        .into_iter()
+        .chain([section(3, 0, "send-proxy-v2")])
+        .collect();
+    let sections: Vec<&str> = sections.iter().map(String::as_str).collect();
+    let haproxy = Haproxy::start(&sections);
+    for (n, port) in haproxy.ports.iter().enumerate() {
+        let (mark, from) = (backend.dovecot.mark(), front.mark());
+        let clear = call(*port, CLIENT);
+        let client = clear.0.local_addr().unwrap();
+        let mut inside = secure(clear, trust(&backend.root));
+        let greeting = inside.line();
+        if n == 2 {
+            inside.send("USER alice\r\n");
+            inside.until("+OK");
+            inside.send("PASS secret\r\n");
+            inside.until("+OK");
+            inside.send("QUIT\r\n");
+        } else if n == 3 {
+            assert!(!greeting.contains("AUTH="), "it says nothing of TLS: {greeting}");
+            continue;
+        } else {
+            assert!(greeting.starts_with("* OK") && !greeting.contains("STARTTLS"), "{greeting}");
+            assert!(greeting.contains("AUTH=PLAIN"), "{greeting}");
+            inside.send("a LOGIN alice secret\r\n");
+            inside.until("a OK");
+            inside.send("b LOGOUT\r\n");
+        }
+        inside.rest();
+        drop(inside);
+        let rip = format!("rip={CLIENT},");
+        backend.dovecot.logs(mark, &["Login: user=<alice>", &rip, "secured"]);
+        let summary = front.summary(from);
+        assert_eq!(summary["peer"], client.to_string());
+        assert_eq!((&summary["via_tls"], &summary["tls"]), (&"TLSv1.3".into(), &Value::Null));
+        assert_eq!(summary["via_cipher"], "TLS_AES_256_GCM_SHA384");
+    }
+}
+
+/// The name in a certificate that HAProxy has verified goes on to the backend, and the name that was asked for.
+#[test]
+fn and_who_has_shown_it_a_certificate() {
+    let host = Host::polite(Talk::Imap);
+    let (ca, folder) = (Ca::new("Test"), Folder::new());
+    let leaf = ca.leaf(&[NAME], Kind::Ecdsa);
+    let pem = folder.write("both.pem", leaf.fullchain() + &leaf.key);
+    leaf.certbot(&folder.path().join("live").join(NAME));
+    let front = Front::start(&format!(
+        "hostname: {NAME}\ncertificates: [{}]\nproxy_from: 127.0.0.1\nbackends:\n  b: {{ address: \"{}\", identity: proxy-v2 }}\nlisteners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: none, backend: b }}\n",
+        folder.path().join("live").display(),
+        host.backend.address
+    ));
+    let root = ca.write_root(folder.path());
+    let haproxy = Haproxy::start(&[&format!(
+        "listen l\n  mode tcp\n  bind 127.0.0.1:PORT ssl crt {} ca-file {} verify optional\n  server front 127.0.0.1:{} {SENDS_ALL}\n",
+        pem.display(),
+        root.display(),
+        front.port(0)
+    )]);
+    let client = ca.client("client.example.net", 7);
+    let chain = client.fullchain();
+    let chain =
+        CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(client.key.as_bytes()).unwrap();
+    let mut shows = (*trust(&root)).clone();
+    shows.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(
+        CertifiedKey::from_der(chain, key, shows.crypto_provider()).unwrap(),
+    ));
+    for (config, name, bits) in
+        [(trust(&root), None, 1), (Arc::new(shows), Some("client.example.net"), 7)]
+    {
+        let mut inside = secure(call(haproxy.ports[0], CLIENT), config);
+        inside.until("* OK");
+        Talk::Imap.log_in(&mut inside);
+        let told = host.callers().pop().unwrap();
+        assert_eq!(told.text(AUTHORITY), Some(NAME));
+        let ssl = told.tlv(SSL).unwrap();
+        assert_eq!(ssl[0], bits, "PP2_CLIENT_SSL, and how a certificate was shown");
+        let parts = tlvs_of(&ssl[5..]);
+        let said = parts.iter().find(|(kind, _)| *kind == SSL_CN);
+        assert_eq!(said.map(|(_, name)| name.as_slice()), name.map(str::as_bytes));
     }
 }
 

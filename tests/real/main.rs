@@ -77,3 +77,4 @@ mod the_chain_is_whole_on_every_port;
 mod the_demo_does_what_it_says;
 mod the_lines_for_a_backend_are_its_own;
 mod what_a_backend_knows_is_in_the_readme;
+mod who_refuses_the_probe_may_serve_others;

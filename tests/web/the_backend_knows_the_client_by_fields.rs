@@ -4,7 +4,13 @@
 use std::io::Write;
 
 use crate::{
-    common::{front::Front, proxy::Header, tls::NAME},
+    common::{
+        announced::{tlv, v2},
+        front::Front,
+        peer::connect,
+        proxy::{ALPN, AUTHORITY, Header, SSL},
+        tls::NAME,
+    },
     curl::{VERSIONS, curl, get},
     h2::{END_STREAM, H2, request},
     raw::{answer, enter},
@@ -74,6 +80,30 @@ fn what_a_client_says_of_itself_is_not_believed() {
             assert_eq!(told.fields(name), [""; 0], "{name}");
         }
     }
+}
+
+/// TLS ends with a balancer that says so: its client is not sent to https once more, and the backend hears
+/// that it has come that way. Whatever the balancer has agreed on with it, HTTP/1.1 is spoken here.
+#[test]
+fn tls_that_ends_before_us_counts() {
+    let (stage, python) = (Stage::set(), Python::start());
+    let doors = tls("") + &clear("forward: false, proxy_from: [127.0.0.1]");
+    let config = stage.config(&format!("w: {{ {} }}", at(python.address)), &doors);
+    let front = Front::start(&config);
+    let ask = |tlvs: &[u8]| {
+        let mut peer = connect(front.address(1));
+        peer.send(v2("203.0.113.9:4660", "198.51.100.2:443", tlvs));
+        peer.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"));
+        peer.rest()
+    };
+    let said = ask(b"");
+    assert!(said.starts_with("HTTP/1.1 308 "), "in clear: {said}");
+    let said =
+        ask(&[tlv(ALPN, b"h2"), tlv(AUTHORITY, b"other.example.net"), tlv(SSL, &[1, 0, 0, 0, 0])]
+            .concat());
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    let said = said.to_ascii_lowercase();
+    assert!(said.contains("x-forwarded-proto") && said.contains("proto=https"), "{said}");
 }
 
 #[test]
@@ -300,7 +330,7 @@ fn who_asks_for_no_name_may_ask_for_all_but_gets_around_nothing() {
     let front = Front::start(&config);
     let ask = |host: &str| {
         let client = stage.client(&["http/1.1"]).asking_nothing();
-        let mut client = client.shake(crate::common::peer::connect(front.address(0))).unwrap();
+        let mut client = client.shake(connect(front.address(0))).unwrap();
         client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         answer(&mut client).unwrap().0
     };

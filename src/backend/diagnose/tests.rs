@@ -1,14 +1,8 @@
 use super::*;
 
 fn seen(protocol: Protocol, identity: Identity, said: &str, fails: Option<Trouble>) -> Seen {
-    Seen {
-        protocol,
-        identity,
-        tls: None,
-        in_clear: said.into(),
-        inside: Vec::new(),
-        end: fails.map_or(Ok(Learned::default()), Err),
-    }
+    let end = fails.map_or(Ok(Learned::default()), Err);
+    Seen { in_clear: said.into(), end, ..Seen::none(protocol, identity) }
 }
 
 fn kinds(seen: &Seen) -> Vec<Kind> {
@@ -113,4 +107,30 @@ fn tls_is_told_from_clear_by_its_first_octets() {
     assert_eq!(kinds(&silent), [Kind::Silent]);
     let web = seen(Protocol::Imap, Identity::None, "HTTP/1.1 400 Bad\r\n", closed());
     assert_eq!(kinds(&web), [Kind::WrongProtocol]);
+}
+
+/// Who says nothing may expect a header, or TLS; once a ClientHello was tried, it is known which.
+#[test]
+fn a_silent_one_is_sounded() {
+    let closed = || Some(Trouble::Closed("closed".into()));
+    let text = |identity, trouble, answers_tls| {
+        let seen = Seen { answers_tls, ..seen(Protocol::Imap, identity, "", trouble) };
+        let found = diagnose(&seen).remove(0);
+        (found.kind, found.text)
+    };
+    for (identity, kind) in [(Identity::None, Kind::WantsProxy), (Identity::ProxyV2, Kind::Silent)]
+    {
+        let (found, said) = text(identity, closed(), Some(true));
+        assert_eq!(found, Kind::SpeaksTls);
+        assert!(said.contains("tls: implicit") && !said.contains('?'), "{said}");
+        let (found, said) = text(identity, closed(), Some(false));
+        assert_eq!(found, kind);
+        assert!(!said.contains("tls: implicit") && said.contains("MAXPERIP"), "{said}");
+        let (found, said) = text(identity, closed(), None);
+        assert_eq!(found, kind);
+        assert!(said.contains("tls: implicit") && said.contains("PROXY"), "{said}");
+        let silent = Some(Trouble::Silent(std::time::Duration::from_secs(1)));
+        let (_, said) = text(identity, silent, Some(false));
+        assert!(!said.contains("MAXPERIP"), "it has taken the connection: {said}");
+    }
 }

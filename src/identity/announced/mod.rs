@@ -4,6 +4,7 @@
 //! The reader is fed with what a socket shows, and says how much of that is the header's. It never
 //! claims an octet behind the header: what comes there is TLS, or a command.
 
+mod tls;
 mod v1;
 mod v2;
 
@@ -11,6 +12,8 @@ mod v2;
 mod tests;
 
 use std::{fmt, net::SocketAddr};
+
+use super::TlsFacts;
 
 /// What a front before us says of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +25,9 @@ pub struct Announced {
     pub id: Option<String>,
     /// Fronts of our kind that the client had passed when this one spoke.
     pub hops: u8,
+    /// What the client agreed on with the front, where its TLS ends there: then it is in clear with us, and
+    /// inside TLS all the same.
+    pub tls: Option<Box<TlsFacts>>,
 }
 
 /// The type of a TLV of our own, of those that section 2.2.7 leaves to everybody: one octet, the

@@ -158,6 +158,10 @@ fn tlvs_are_skipped_but_for_three() {
     let unknown = [tlv(0xEA, b"vpce"), tlv(0x20, b"\x01"), tlv(4, b""), tlv(0x77, &[0; 300])];
     assert_eq!(of(&unknown.concat()).unwrap().id, None);
     assert_eq!(of(&tlv(HOPS, &[4])).unwrap().hops, 4);
+    for hops in [[4, 0], [0, 4], [3, 4]] {
+        assert_eq!(of(&hops.map(|n| tlv(HOPS, &[n])).concat()).unwrap().hops, 4, "{hops:?}");
+    }
+    assert_eq!(of(&[tlv(HOPS, &[5]), tlv(HOPS, &[0])].concat()), Err(Wrong::Circle(5)));
     assert_eq!(of(&tlv(HOPS, &[5])), Err(Wrong::Circle(5)));
     assert_eq!(of(&tlv(HOPS, b"another's")).unwrap().hops, 0);
     for half in [&b"\x04"[..], b"\x04\0", b"\x04\0\x01", b"\x04\0\0\x05\xFF\xFFab"] {

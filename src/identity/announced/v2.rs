@@ -2,8 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Announced, HOPS, LONGEST_BLOCK, Wrong, canonical};
-use crate::identity::crc32c::crc32c;
+use super::{Announced, HOPS, LONGEST_BLOCK, Wrong, canonical, tls::Told};
+use crate::identity::{
+    crc32c::crc32c,
+    proxy::{ALPN, AUTHORITY, SSL},
+};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -63,6 +66,8 @@ pub(super) fn parse(seen: &[u8]) -> Result<Option<Announced>, Wrong> {
         // it does not support": there, the connection's own addresses count.
         _ => None,
     };
+    // Of whom nothing is known, nothing is known to be inside TLS.
+    announced.tls = announced.tls.filter(|_| announced.addresses.is_some());
     Ok(Some(announced))
 }
 
@@ -138,7 +143,7 @@ fn both([from, to]: [std::net::IpAddr; 2], ports: &[u8]) -> Option<(SocketAddr, 
 
 /// What the TLVs say that is of any use here. `before`: the header up to them.
 fn understand(before: &[u8], tlvs: &[u8]) -> Result<Announced, Wrong> {
-    let mut announced = Announced::default();
+    let (mut announced, mut told) = (Announced::default(), Told::default());
     let (mut rest, mut checked) = (tlvs, false);
     while let [kind, after @ ..] = rest {
         let wrong = Wrong::Tlv(*kind);
@@ -160,16 +165,20 @@ fn understand(before: &[u8], tlvs: &[u8]) -> Result<Announced, Wrong> {
             }
             UNIQUE_ID => announced.id = id(value),
             HOPS => {
+                // Whoever adds a second one does not get around the first.
                 if let [hops] = value {
-                    announced.hops = *hops;
+                    announced.hops = announced.hops.max(*hops);
                 }
             }
-            // ALPN, AUTHORITY, SSL and what others have made up: hearsay here, since what TLS there
-            // is with us we see ourselves.
+            ALPN => told.alpn = value,
+            AUTHORITY => told.authority = value,
+            SSL => told.ssl = value,
+            // What others have made up.
             _ => {}
         }
         rest = behind;
     }
+    announced.tls = told.facts().map(Box::new);
     Ok(announced)
 }
 
