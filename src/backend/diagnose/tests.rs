@@ -129,7 +129,7 @@ fn a_silent_one_is_sounded() {
         let (found, said) = text(identity, closed(), None);
         assert_eq!(found, kind);
         assert!(said.contains("tls: implicit") && said.contains("PROXY"), "{said}");
-        let silent = Some(Trouble::Silent(std::time::Duration::from_secs(1)));
+        let silent = Some(Trouble::Silent(Duration::from_secs(1)));
         let (_, said) = text(identity, silent, Some(false));
         assert!(!said.contains("MAXPERIP"), "it has taken the connection: {said}");
     }
