@@ -12,6 +12,7 @@
 //!
 //! YAML ──▶ config/ ──────────┐
 //! certificates ──▶ certs/ ───┴─▶ daemon/snapshot ──▶ swapped as a whole, at start and on SIGHUP
+//! authorities ◀─▶ acme/ ──▶ keys and certificates on disk ──▶ daemon/snapshot, by itself
 //! backends ──▶ backend/probe (health, banner, capabilities) ──▶ kept with the backend
 //! ```
 //!

@@ -148,7 +148,8 @@ impl Folder {
         self.lock(item)
     }
 
-    /// Removes what a process that was cut off has left half-written: there may be a key in it.
+    /// Removes what a process that was cut off has left half-written: there may be a key in it. Only
+    /// for the one who begins: it need not see the processes of others.
     pub(super) fn sweep(&self) {
         let accounts = fs::read_dir(self.0.join("accounts")).into_iter().flatten().flatten();
         let accounts = accounts.map(|entry| entry.path());

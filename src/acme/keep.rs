@@ -160,9 +160,10 @@ impl Keeper {
         let folder = Folder::of(settings);
         let now = now();
         let mut pause = STEP;
-        if hurry != Hurry::No {
-            folder.sweep();
-            self.resting.clear();
+        match hurry {
+            Hurry::No => {}
+            Hurry::Start => folder.sweep(),
+            Hurry::Wanted => self.resting.clear(),
         }
         for item in Item::all(settings) {
             let mut entry = Entry::read(&folder, &item);

@@ -62,6 +62,8 @@ pub struct Key {
     pub identity: Identity,
     /// How it is reached inside TLS; `None`: in clear.
     pub tls: Option<Arc<Upstream>>,
+    /// Whether a web backend is spoken with in HTTP/2, as both know beforehand (RFC 9113 §3.3).
+    pub h2c: bool,
 }
 
 impl fmt::Display for Key {

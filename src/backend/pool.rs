@@ -244,7 +244,13 @@ mod tests {
 
     fn member(port: u16) -> Member {
         let target = Target::Tcp(([192, 0, 2, 1], port).into());
-        let key = Key { target, protocol: Protocol::Imap, identity: Identity::None, tls: None };
+        let key = Key {
+            target,
+            protocol: Protocol::Imap,
+            identity: Identity::None,
+            tls: None,
+            h2c: false,
+        };
         Member { backend: Arc::new(Backend::new(key, None)), drain: false }
     }
 

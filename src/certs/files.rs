@@ -6,8 +6,8 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Component, Path},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use memchr::memmem;
@@ -80,6 +80,8 @@ pub(super) struct File {
     /// Whether its mode lets everybody read it.
     pub is_exposed: bool,
     pub contents: Arc<Contents>,
+    /// Where it is if it is a link, once that was asked for.
+    straight: OnceLock<Option<Box<Path>>>,
 }
 
 /// Reads a file. `Ok(None)`: it is no PEM, and its name does not say that it is.
@@ -140,14 +142,35 @@ impl File {
             finding: Some(Box::new(finding)),
             ..Contents::default()
         });
-        Self { path: path.into(), stamp, is_exposed, contents: Arc::new(contents) }
+        let (path, contents, straight) = (path.into(), Arc::new(contents), OnceLock::new());
+        Self { path, stamp, is_exposed, contents, straight }
     }
 
-    /// Whether it is as it was.
+    /// Whether it is as it was, in a folder that is as it was: a link of it leads where it led.
     pub(super) fn is_settled(&self) -> bool {
-        self.stamp.is_some()
-            && fs::metadata(&self.path).is_ok_and(|meta| Stamp::of(&meta) == self.stamp)
+        if self.stamp.is_none() {
+            return false;
+        }
+        let straight = self.straight.get_or_init(|| straight(&self.path));
+        let path = straight.as_deref().unwrap_or(&self.path);
+        fs::metadata(path).is_ok_and(|meta| Stamp::of(&meta) == self.stamp)
     }
+}
+
+/// The way to a file that is not by this link, if there is one: `live/a/../../archive/a/key.pem` is
+/// `archive/a/key.pem`. In a large store, half the time of a look goes into the ways.
+fn straight(link: &Path) -> Option<Box<Path>> {
+    let mut straight = link.parent()?.to_owned();
+    for part in fs::read_link(link).ok()?.components() {
+        match part {
+            Component::ParentDir => drop(straight.pop()),
+            Component::CurDir => {}
+            part => straight.push(part),
+        }
+    }
+    // Where folders are links themselves, the one above them is another.
+    let (one, other) = (fs::metadata(link).ok()?, fs::metadata(&straight).ok()?);
+    ((one.dev(), one.ino()) == (other.dev(), other.ino())).then(|| straight.into())
 }
 
 /// A file's octets, and what the system says of it.
@@ -261,6 +284,8 @@ fn rsa_bits(der: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     /// Brings three octets at a time, as a network may.
@@ -286,6 +311,26 @@ mod tests {
         let is_settled = new.is_settled();
         fs::remove_file(&path).unwrap();
         assert!(!is_settled, "it was written a moment ago");
+    }
+
+    /// Above a folder that is a link itself there is another folder than its name says.
+    #[test]
+    fn the_straight_way_ends_where_the_link_does() {
+        let root = std::env::temp_dir().join(format!("vestibule-straight-{}", std::process::id()));
+        for folder in ["archive/a", "live/a", "other/live/a", "other/archive/a"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let link = |place: &str, to: &str| symlink(to, root.join(place)).unwrap();
+        fs::write(root.join("archive/a/x1.pem"), "one").unwrap();
+        fs::write(root.join("other/archive/a/x1.pem"), "other").unwrap();
+        link("live/a/x.pem", "../../archive/a/x1.pem");
+        link("other/live/a/x.pem", "../../archive/a/x1.pem");
+        link("led", "other/live");
+        let found = |place: &str| straight(&root.join(place));
+        let ways = ["live/a/x.pem", "led/a/x.pem", "archive/a/x1.pem"].map(found);
+        let direct = root.join("archive/a/x1.pem");
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(ways, [Some(direct.into()), None, None]);
     }
 
     #[test]

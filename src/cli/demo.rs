@@ -156,7 +156,7 @@ Look at the certificate, and at the web page:
 
   openssl s_client -connect localhost:{imap} -starttls imap -servername localhost -CAfile {folder}/ca.pem -brief </dev/null
   openssl s_client -connect localhost:{sieve} -starttls sieve -servername localhost -CAfile {folder}/ca.pem -brief </dev/null
-  curl http://localhost:{http}/
+  curl -L --cacert {folder}/ca.pem http://localhost:{http}/
   curl --cacert {folder}/ca.pem https://localhost:{https}/
 
 The configuration is {folder}/vestibule.yaml; `kill -HUP {pid}` reads it again.

@@ -37,6 +37,7 @@ pub(super) struct Backend {
     pub(super) preset: Option<Preset>,
     ports: BTreeMap<Protocol, u16>,
     tls: Option<BackendTls>,
+    h2c: bool,
 }
 
 impl Backend {
@@ -50,6 +51,7 @@ impl Backend {
             preset: None,
             ports: BTreeMap::new(),
             tls: None,
+            h2c: false,
         }
     }
 
@@ -65,6 +67,7 @@ impl Backend {
             identity: self.identity(protocol),
             preset: self.preset,
             tls: self.tls.clone(),
+            h2c: self.h2c && protocol == Protocol::Http,
         }
     }
 
@@ -165,7 +168,12 @@ fn backend(mut section: Section<'_>, name: &str) -> Option<Backend> {
     }
     let has_socket = members.iter().flatten().any(|(address, _)| address.is_unix());
     let tls = backend_tls::backend_tls(&mut section, has_socket);
+    let h2c = section.take("h2c").unwrap_or_default();
+    if h2c && tls.is_some() {
+        section
+            .note("h2c", "it is HTTP/2 in clear: with `tls`, leave it out, and HTTP/1.1 is spoken");
+    }
     section.finish();
     let (name, members) = (name.to_owned(), members?);
-    Some(Backend { name, members, balance, identity, preset, ports, tls })
+    Some(Backend { name, members, balance, identity, preset, ports, tls, h2c })
 }

@@ -31,6 +31,8 @@ pub struct Destination {
     pub preset: Option<Preset>,
     /// What is wanted of the TLS to it; `None`: it is reached in clear.
     pub tls: Option<BackendTls>,
+    /// Whether web requests go there in HTTP/2.
+    pub h2c: bool,
 }
 
 impl Destination {

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_listeners_own_routes_come_on_top() {
         let text = format!(
-            "{BACKENDS}routes: {{ X.example.: a, \"*.example\": a }}\nlisteners:\n  - bind: \"0.0.0.0:993\"\n  - {{ bind: \"0.0.0.0:995\", routes: {{ x.example: b, y.example: a }} }}\n  - bind: \"0.0.0.0:80\"\n"
+            "{BACKENDS}routes: {{ X.example.: a, \"*.example\": a }}\nlisteners:\n  - bind: \"0.0.0.0:993\"\n  - {{ bind: \"0.0.0.0:995\", routes: {{ x.example: b, y.example: a }} }}\n  - bind: \"0.0.0.0:80\"\n  - {{ bind: \"0.0.0.0:143\", tls: none }}\n"
         );
         let config = Config::parse(&text).unwrap();
         let pair = |name: &str, to: &str| (name.to_owned(), to.to_owned());
@@ -91,7 +91,8 @@ mod tests {
             names(&config, 1),
             [pair("*.example", "a"), pair("x.example", "b"), pair("y.example", "a")]
         );
-        assert_eq!(names(&config, 2), [], "without TLS nobody asks for a name");
+        assert_eq!(names(&config, 2), names(&config, 0), "every request of HTTP asks for a name");
+        assert_eq!(names(&config, 3), [], "without TLS nobody else does");
         let wishes: Vec<_> =
             config.wishes.iter().map(|w| (w.key.as_str(), w.name.as_str())).collect();
         assert_eq!(
@@ -115,7 +116,7 @@ mod tests {
         }
         let config = Config::parse(&text).unwrap();
         let with: Vec<_> = config.listeners.iter().filter(|l| !l.routes.names.is_empty()).collect();
-        assert_eq!(with.len(), 9, "all with TLS");
+        assert_eq!(with.len(), 10, "nine with TLS, and HTTP in clear");
         assert!(
             with.iter().all(|l| std::sync::Arc::ptr_eq(&l.routes.names, &with[0].routes.names))
         );

@@ -241,7 +241,8 @@ impl All {
             };
             for target in targets {
                 let identity = destination.identity;
-                let key = Key { target, protocol, identity, tls: tls.clone() };
+                let h2c = destination.h2c;
+                let key = Key { target, protocol, identity, tls: tls.clone(), h2c };
                 if members.iter().all(|known| *known.backend.key() != key) {
                     members.push(Member { backend: self.backend(key), drain: member.drain });
                 }

@@ -117,9 +117,13 @@ async fn asked(config: &Config, upstreams: &Upstreams) -> Vec<Asked> {
                 let (protocol, identity) = (listener.protocol, destination.identity);
                 for target in targets(site, &mut known).await {
                     let place = match target {
-                        Ok(target) => {
-                            Place::At(Key { target, protocol, identity, tls: tls.clone() })
-                        }
+                        Ok(target) => Place::At(Key {
+                            target,
+                            protocol,
+                            identity,
+                            tls: tls.clone(),
+                            h2c: destination.h2c,
+                        }),
                         Err(why) => Place::Nowhere { site: site.clone(), protocol, why },
                     };
                     match all.iter_mut().find(|asked| asked.place == place) {

@@ -7,6 +7,8 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
+    task::{Poll, ready},
+    time::Duration,
 };
 
 use hyper::{
@@ -18,7 +20,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{Gone, Guest, Tunnel, body::Answer, exchange::exchange, io::Io, streams::Streams};
@@ -65,14 +67,67 @@ impl Service<Request<Incoming>> for Reception {
     }
 }
 
+/// A client that asks again this soon is busy: then it is not worth while to put everything away.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Serves HTTP/1.1, and 1.0.
+///
+/// While a client asks for nothing, all is put away but its connection: hyper would hold its buffers,
+/// and there may be thousands of such clients.
 pub(super) async fn http1(
-    client: Client,
+    mut client: Client,
     guest: &Arc<Guest>,
     mut stop: watch::Receiver<Stop>,
     opened: &mut impl FnMut(),
 ) -> Gone {
-    let io = TokioIo::new(Io::new(client, guest.clone()));
+    let mut before = Inbox::default();
+    loop {
+        let since = Instant::now();
+        if before.is_empty() {
+            guest.rest();
+            match rest(&mut client, guest, &mut stop).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Gone::Failed(error),
+                Err(Stop::No) => return Gone::Idle(Some(client)),
+                Err(_) => return Gone::Closed(Some(client)),
+            }
+        }
+        // The first request has not been waited for.
+        let is_busy = guest.had.requests.load(Ordering::Relaxed) > 0 && since.elapsed() < BUSY;
+        let serving =
+            active(client, std::mem::take(&mut before), guest, &mut stop, opened, is_busy);
+        match Box::pin(serving).await {
+            Ok(quiet) => (client, before) = quiet,
+            Err(gone) => return gone,
+        }
+    }
+}
+
+/// Waits for the next request, but not for ever: the error is how much of a hurry we are in.
+async fn rest(
+    client: &mut Client,
+    guest: &Guest,
+    stop: &mut watch::Receiver<Stop>,
+) -> Result<io::Result<()>, Stop> {
+    let readable = poll_fn(|cx| client.poll_readable(cx));
+    tokio::select! {
+        biased;
+        readable = timeout(guest.web.timeouts.http_idle, readable) => readable.map_err(|_| Stop::No),
+        now = next(stop, Stop::No) => Err(now.unwrap_or(Stop::Now)),
+    }
+}
+
+/// Serves requests until there are none for now: then the client comes back, with what it has said of
+/// the next one.
+async fn active(
+    client: Client,
+    before: Inbox,
+    guest: &Arc<Guest>,
+    stop: &mut watch::Receiver<Stop>,
+    opened: &mut impl FnMut(),
+    is_busy: bool,
+) -> Result<(Client, Inbox), Gone> {
+    let io = TokioIo::new(Io::new(client, before, guest.clone()));
     let mut builder = Http1::new();
     builder
         .timer(TokioTimer::new())
@@ -82,37 +137,62 @@ pub(super) async fn http1(
         .max_buf_size(BUFFER);
     let mut connection =
         builder.serve_connection(io, Reception { guest: guest.clone(), streams: None });
+    let requests = || guest.had.requests.load(Ordering::Relaxed);
+    let (begin, mut seen) = (requests(), requests());
+    let is_quiet = || {
+        guest.had.open.load(Ordering::Relaxed) == 0 && guest.had.is_quiet.load(Ordering::Relaxed)
+    };
+    let mut alarm = pin!(is_busy.then(|| sleep_until(Instant::now() + BUSY)));
     let mut level = Stop::No;
     let served = loop {
         let serving = poll_fn(|cx| {
             let done = connection.poll_without_shutdown(cx);
-            if guest.had.requests.load(Ordering::Relaxed) > 0 {
+            let now = requests();
+            if now > 0 {
                 opened();
             }
-            done
+            if done.is_ready() || now == begin || level != Stop::No || !is_quiet() {
+                return done.map(Some);
+            }
+            if let Some(alarm) = alarm.as_mut().as_pin_mut() {
+                ready!(alarm.poll(cx));
+            }
+            Poll::Ready(None)
         });
-        tokio::select! {
+        let served = tokio::select! {
             biased;
-            served = serving => break served,
-            Ok(now) = next(&mut stop, level) => match now {
-                Stop::Now => return Gone::Stopped,
+            served = serving => served,
+            Ok(now) = next(stop, level) => match now {
+                Stop::Now => return Err(Gone::Stopped),
                 now => {
                     level = now;
                     Pin::new(&mut connection).graceful_shutdown();
+                    continue;
                 }
             },
+        };
+        match served {
+            Some(served) => break Some(served),
+            // The alarm counts from a request that may not have been the last.
+            None if is_busy && seen != requests() => {
+                seen = requests();
+                alarm.set(Some(sleep_until(Instant::now() + BUSY)));
+            }
+            None => break None,
         }
     };
     let parts = connection.into_parts();
     let client = parts.io.into_inner().client;
+    let mut inbox = Inbox::default();
+    inbox.push(&parts.read_buf);
     if let Some(switched) = guest.switched() {
-        let mut from_client = Inbox::default();
-        from_client.push(&parts.read_buf);
-        return Gone::Upgraded(Box::new(Tunnel { client, from_client, backend: *switched }));
+        let tunnel = Tunnel { client, from_client: inbox, backend: *switched };
+        return Err(Gone::Upgraded(Box::new(tunnel)));
     }
     match served {
-        Ok(()) => Gone::Closed(Some(client)),
-        Err(error) => gone(&error, Some(client)),
+        None => Ok((client, inbox)),
+        Some(Ok(())) => Err(Gone::Closed(Some(client))),
+        Some(Err(error)) => Err(gone(&error, Some(client))),
     }
 }
 
@@ -123,7 +203,7 @@ pub(super) async fn http2(
     mut stop: watch::Receiver<Stop>,
     opened: &mut impl FnMut(),
 ) -> Gone {
-    let io = TokioIo::new(Io::new(client, guest.clone()));
+    let io = TokioIo::new(Io::new(client, Inbox::default(), guest.clone()));
     let streams = Streams::new(guest.web.timeouts.http_body);
     let mut builder = Http2::new(streams.clone());
     builder

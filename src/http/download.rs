@@ -12,7 +12,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
 use super::{Shelf, body::Broken, guest::Open, leg::Leg};
-use crate::backend::Key;
+use crate::backend::{Key, Visit};
 
 /// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
 /// it came from once all has been read; if not all is, it is closed.
@@ -25,27 +25,43 @@ pub(super) struct Download {
 }
 
 /// The connection that an answer comes by.
-pub(super) struct Way {
-    pub(super) leg: Leg,
-    pub(super) key: Key,
-    /// Where it waits for the next request.
-    pub(super) home: Arc<Shelf>,
+pub(super) enum Way {
+    /// This answer has it for itself.
+    Leg {
+        leg: Leg,
+        key: Key,
+        /// Where it waits for the next request.
+        home: Arc<Shelf>,
+    },
+    /// It shares it with others, and the backend counts it.
+    Trunk(#[expect(dead_code, reason = "it is there to be dropped")] Visit),
 }
 
 impl Way {
+    pub(super) fn leg(leg: Leg, key: &Key, home: &Arc<Shelf>) -> Self {
+        Self::Leg { leg, key: key.clone(), home: home.clone() }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Self::Leg { leg, .. } = self {
+            leg.poll(cx);
+        }
+    }
+
     /// Brings a connection home, if it can be used again. If not, it must not end before the answer has
     /// gone out: to let go of a request's body is to tell an HTTP/2 client that it was in vain.
-    pub(super) fn home(mut self) -> Option<Self> {
-        if self.leg.poll_free(&mut Context::from_waker(Waker::noop())) {
-            self.leg.is_used = true;
-            // One that many clients share is nobody's while it waits.
-            if !self.key.identity.is_announced() {
-                self.leg.visit = None;
-            }
-            self.home.put(&self.key, self.leg);
-            return None;
+    pub(super) fn home(self) -> Option<Self> {
+        let Self::Leg { mut leg, key, home } = self else { return None };
+        if !leg.poll_free(&mut Context::from_waker(Waker::noop())) {
+            return Some(Self::Leg { leg, key, home });
         }
-        Some(self)
+        leg.is_used = true;
+        // One that many clients share is nobody's while it waits.
+        if !key.identity.is_announced() {
+            leg.visit = None;
+        }
+        home.put(&key, leg);
+        None
     }
 }
 
@@ -75,7 +91,7 @@ impl Body for Download {
         let this = &mut *self;
         this.open.progress(true);
         if let Some(way) = &mut this.way {
-            way.leg.poll(cx);
+            way.poll(cx);
         }
         match Pin::new(&mut this.from).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {

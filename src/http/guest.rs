@@ -1,8 +1,8 @@
 //! A client, and what it has had so far.
 
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError, Weak,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -43,9 +43,12 @@ pub struct Guest {
 pub struct Had {
     /// Connections to backends that are its own.
     pub(super) own: Arc<Shelf>,
-    told: OnceLock<Told>,
+    /// Put away while it asks for nothing.
+    told: Mutex<Option<Arc<Told>>>,
     pub(super) octets: [AtomicU64; 2],
     pub(super) requests: AtomicU64,
+    /// Nothing is on its way to it, and nothing has come from it: only looked at with HTTP/1.
+    pub(super) is_quiet: AtomicBool,
     /// Requests whose answers are not at their end.
     pub(super) open: AtomicUsize,
     last: Mutex<Option<Target>>,
@@ -76,8 +79,14 @@ impl Guest {
     }
 
     /// What backends are told of it.
-    pub(super) fn told(&self) -> &Told {
-        self.had.told.get_or_init(|| Told::of(self))
+    pub(super) fn told(&self) -> Arc<Told> {
+        let mut told = self.had.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get_or_insert_with(|| Arc::new(Told::of(self))).clone()
+    }
+
+    /// It asks for nothing: what can be had again is not kept.
+    pub(super) fn rest(&self) {
+        *self.had.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// A request goes there.

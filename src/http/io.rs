@@ -14,24 +14,30 @@ use tokio::{
 };
 
 use super::Guest;
-use crate::wire::Client;
+use crate::wire::{Client, Inbox};
 
 /// A client's stream. A client that takes nothing for as long as `timeouts.http_body` says is given up.
 #[derive(Debug)]
 pub(super) struct Io {
     pub(super) client: Client,
     guest: Arc<Guest>,
+    /// What was read before, and is read again first.
+    before: Inbox,
     stall: Option<Pin<Box<Sleep>>>,
+    /// Something was written, and may not be on its way yet.
+    is_unflushed: bool,
 }
 
 impl Io {
-    pub(super) fn new(client: Client, guest: Arc<Guest>) -> Self {
-        Self { client, guest, stall: None }
+    pub(super) fn new(client: Client, before: Inbox, guest: Arc<Guest>) -> Self {
+        Self { client, guest, before, stall: None, is_unflushed: false }
     }
 
     fn wrote(&mut self, octets: usize) {
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
         self.guest.had.octets[1].fetch_add(octets, Ordering::Relaxed);
+        self.is_unflushed = true;
+        self.guest.had.is_quiet.store(false, Ordering::Relaxed);
     }
 
     /// Passes on whether anything went out; if nothing does, the clock runs.
@@ -59,8 +65,16 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.before.is_empty() {
+            let octets = self.before.len().min(buffer.remaining());
+            buffer.put_slice(&self.before[..octets]);
+            self.before.consume(octets);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let done = Pin::new(&mut self.client).poll_read(cx, buffer);
+        let is_quiet = done.is_pending() && !self.is_unflushed;
+        self.guest.had.is_quiet.store(is_quiet, Ordering::Relaxed);
         let octets = u64::try_from(buffer.filled().len() - before).unwrap_or(u64::MAX);
         self.guest.had.octets[0].fetch_add(octets, Ordering::Relaxed);
         done
@@ -98,6 +112,7 @@ impl AsyncWrite for Io {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.client).poll_flush(cx);
+        self.is_unflushed &= done.is_pending();
         self.clocked(cx, done)
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! session ──Guest──▶ connection ──request──▶ exchange ─┬─ judge: what no backend must see
 //!    ▲                  (io)                           ├─ clear, wellknown: what we answer ourselves
-//!    └──── Gone ─────────┘                             └─ forward ──▶ shelf ──▶ leg ──▶ backend
+//!    └──── Gone ─────────┘                             └─ forward ──▶ courier ──▶ leg ──▶ backend
 //!                                                           (fields, told)  (upload, download)
 //! ```
 //!
@@ -14,6 +14,7 @@ mod answer;
 mod body;
 mod clear;
 mod connection;
+mod courier;
 mod download;
 mod exchange;
 mod fields;
@@ -25,6 +26,7 @@ mod leg;
 mod shelf;
 mod streams;
 mod told;
+mod trunk;
 mod upload;
 mod web;
 mod wellknown;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::leg::Leg;
+use super::{leg::Leg, trunk::Trunk};
 use crate::backend::Key;
 
 /// How long one waits. Some servers close after five seconds.
@@ -22,7 +22,13 @@ const MOST: usize = 64;
 
 /// Connections to backends, each of them free for the next request.
 #[derive(Default)]
-pub struct Shelf(Mutex<Legs>);
+pub struct Shelf {
+    legs: Mutex<Legs>,
+    trunks: Mutex<HashMap<Key, Place>>,
+}
+
+/// Where the one connection to a backend is, or is about to be: whoever makes it holds the lock.
+pub(super) type Place = Arc<tokio::sync::Mutex<Option<Trunk>>>;
 
 #[derive(Default)]
 struct Legs {
@@ -80,6 +86,19 @@ impl Shelf {
         }
     }
 
+    /// Where the connection to this backend is that all requests share.
+    pub(super) fn trunk(&self, key: &Key) -> Place {
+        let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = trunks.get(key) {
+            return place.clone();
+        }
+        // A new one is a good moment to forget those that are closed.
+        trunks.retain(|_, place| {
+            place.try_lock().map_or(true, |trunk| trunk.as_ref().is_some_and(Trunk::is_open))
+        });
+        trunks.entry(key.clone()).or_default().clone()
+    }
+
     /// Throws away what has waited for too long. Whether there is anything left to sweep.
     fn sweep(&self) -> bool {
         let mut legs = self.lock();
@@ -92,6 +111,6 @@ impl Shelf {
     }
 
     fn lock(&self) -> MutexGuard<'_, Legs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

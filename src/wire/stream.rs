@@ -48,6 +48,21 @@ impl Client {
 }
 
 impl Client {
+    /// Waits until there is something to be read, or to be found out, and holds nothing meanwhile.
+    pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::Tls(stream) => {
+                let (tcp, tls) = stream.get_mut();
+                let state = tls.process_new_packets().map_err(io::Error::other)?;
+                if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
+                    return Poll::Ready(Ok(()));
+                }
+                tcp.poll_read_ready(cx)
+            }
+        }
+    }
+
     /// Breaks the connection off, so that the client cannot take what it has for all there is.
     pub fn abort(self) {
         let tcp = match &self {

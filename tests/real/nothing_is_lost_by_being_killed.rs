@@ -4,13 +4,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
 use crate::{
-    common::front::Front,
+    common::front::{Front, PATIENCE},
     ordering::{Town, served},
     pebble::Manner,
 };
@@ -34,6 +34,63 @@ fn keys(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
+/// All keys that there are now, those that were known among them.
+fn is_kept(town: &Town, known: &[(PathBuf, String)]) -> Vec<(PathBuf, String)> {
+    let mut now = Vec::new();
+    keys(&town.kept(""), &mut now);
+    for (path, key) in known {
+        assert!(now.iter().any(|(_, text)| text == key), "{} is gone", path.display());
+    }
+    now
+}
+
+fn has_one_account(town: &Town) {
+    let said = town.pebble.said();
+    assert!(said.contains("There are now 1 accounts in memory"), "{said}");
+    assert!(!said.contains("There are now 2 accounts in memory"), "{said}");
+}
+
+/// As soon as something has happened, and before anything else has.
+#[test]
+fn at_the_worst_moments() {
+    let town = Town::new(Manner { sleeps: None, ..Manner::default() });
+    let config = town.config("tls-alpn-01", "  domains: mail.example.org\n");
+    let account = || {
+        let accounts = fs::read_dir(town.kept("accounts")).into_iter().flatten().flatten();
+        accounts.map(|entry| entry.path().join("account.key")).any(|file| file.exists())
+    };
+    let next = town.kept("certificates/mail.example.org.ecdsa.next.key");
+    let certificate = town.certificate("mail.example.org");
+    let said = |words: &str| town.pebble.said().contains(words);
+    let moments: [(&str, &dyn Fn() -> bool); 6] = [
+        ("the account's key is there", &account),
+        ("there is an account", &|| said("There are now 1 accounts in memory")),
+        ("there is an order", &|| said("Added order")),
+        ("the certificate's key is there", &|| next.exists()),
+        ("it is issued", &|| said("Issued certificate")),
+        ("it is there", &|| certificate.exists()),
+    ];
+    let mut known = Vec::new();
+    for (what, has_happened) in moments {
+        let mut front = Front::launch(&config);
+        let deadline = Instant::now() + PATIENCE;
+        while !has_happened() {
+            assert!(Instant::now() < deadline, "waited in vain until {what}");
+            std::thread::yield_now();
+        }
+        front.signal(Signal::KILL);
+        front.exit();
+        known = is_kept(&town, &known);
+    }
+    let _front = Front::start(&config);
+    town.shown();
+    has_one_account(&town);
+    // The key that was made for it, and no other.
+    let key = known.iter().find(|(path, _)| path.ends_with("mail.example.org.ecdsa.next.key"));
+    let text = fs::read_to_string(&certificate).unwrap();
+    assert!(key.is_none_or(|(_, key)| text.starts_with(key)), "another key");
+}
+
 #[test]
 fn at_any_moment() {
     let town = Town::new(Manner { sleeps: None, ..Manner::default() });
@@ -43,20 +100,15 @@ fn at_any_moment() {
     let mut random = std::process::id();
     eprintln!("seed {random}");
     let mut came = 0;
-    for n in 0..TIMES {
+    for _ in 0..TIMES {
         let mut front = Front::launch(&config);
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // It is there after some milliseconds, and has its certificate within a second or two.
-        let moment = Duration::from_millis(u64::from(random >> 16) % 900);
+        let moment = Duration::from_millis(u64::from(random >> 16) % 1200);
         std::thread::park_timeout(moment);
         front.signal(Signal::KILL);
         front.exit();
-        let mut now = Vec::new();
-        keys(&town.kept(""), &mut now);
-        for (path, key) in &known {
-            let is_there = now.iter().any(|(_, text)| text == key);
-            assert!(is_there, "{}, after it was killed {n} times", path.display());
-        }
+        let now = is_kept(&town, &known);
         known = now;
         if town.certificate("mail.example.org").exists() {
             // Once more from the beginning, with the same account.
@@ -69,14 +121,8 @@ fn at_any_moment() {
     let front = Front::start(&config);
     served(&front, 0);
     town.shown();
-    for (path, key) in &known {
-        let mut now = Vec::new();
-        keys(&town.kept(""), &mut now);
-        assert!(now.iter().any(|(_, text)| text == key), "{}", path.display());
-    }
-    let accounts = town.pebble.said();
-    assert!(accounts.contains("There are now 1 accounts in memory"), "{accounts}");
-    assert!(!accounts.contains("There are now 2 accounts in memory"), "{accounts}");
+    is_kept(&town, &known);
+    has_one_account(&town);
     // Nothing half-written stays: there may be a key in it.
     let left: Vec<PathBuf> =
         fs::read_dir(town.kept("certificates")).unwrap().map(|e| e.unwrap().path()).collect();

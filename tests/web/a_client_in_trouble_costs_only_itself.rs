@@ -237,3 +237,58 @@ fn resident(front: &Front) -> u64 {
     let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
+
+#[test]
+fn a_body_waits_for_a_backend_that_does_not_read() {
+    let stage = Stage::set();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It reads nothing until it is told to, and then all.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            if stream.peek(&mut [0]).is_ok_and(|n| n == 0) {
+                continue;
+            }
+            let _ = gone.recv();
+            let (mut left, mut buffer) = (SIZE, vec![0; 1 << 20]);
+            while left > 0 {
+                match stream.read(&mut buffer) {
+                    Ok(n @ 1..) => left = left.saturating_sub(n),
+                    _ => return,
+                }
+            }
+            let _ = stream.write_all(OK);
+        }
+    });
+    const SIZE: usize = 300 << 20;
+    let config = stage.config(&format!("w: {{ {} }}", at(address)), &tls(""));
+    let front = Front::start(&config);
+    let before = resident(&front);
+    let file = stage.folder.path().join("big");
+    std::fs::File::create(&file).unwrap().set_len(SIZE as u64).unwrap();
+    for version in crate::curl::VERSIONS {
+        let body = format!("{}", file.display());
+        let asked = std::thread::scope(|scope| {
+            let upload = scope.spawn(|| {
+                get(
+                    &stage,
+                    front.address(0),
+                    &format!("{NAME}:PORT/"),
+                    &[version, "-H", "Expect:", "-T", &body],
+                )
+            });
+            // A hundred others take long enough for the upload to fill all that there is to fill.
+            for _ in 0..100 {
+                drop(enter(&stage, &front));
+                let grown = resident(&front).saturating_sub(before);
+                assert!(grown < 24 << 10, "{version}: {grown} KiB while nobody reads");
+            }
+            go.send(()).unwrap();
+            upload.join().unwrap()
+        });
+        assert_eq!(asked.status, 200, "{version}: {asked:?}");
+        let grown = resident(&front).saturating_sub(before);
+        assert!(grown < 24 << 10, "{version}: {grown} KiB in the end");
+    }
+}

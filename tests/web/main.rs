@@ -23,6 +23,7 @@ mod a_client_in_trouble_costs_only_itself;
 mod connections_leave_http_and_come_back;
 mod floods_cost_nobody_else;
 mod http2_comes_down_as_one_request;
+mod http2_goes_on_where_it_is_spoken;
 mod load_is_carried;
 mod mail_programs_are_told_what_is_served;
 mod one_request_is_one_request_behind;

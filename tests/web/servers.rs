@@ -74,7 +74,8 @@ impl Nginx {
                 "daemon off; master_process off; pid {top}/pid; error_log {top}/error.log;\n\
                  events {{ worker_connections 4000; }}\n\
                  http {{ access_log off; {temp} client_max_body_size 0;\n\
-                 server {{ listen unix:{top}/socket; root {top}/html; {server} }} }}\n"
+                 server {{ listen unix:{top}/socket; root {top}/html; {} }} }}\n",
+                server.replace("$folder", &top.to_string())
             ),
         );
         std::fs::create_dir_all(folder.path().join("html")).expect("a folder");
@@ -94,6 +95,12 @@ impl Nginx {
 
     fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
+    }
+
+    /// The address of another socket in its folder, as the configuration writes it; `$folder` in its lines
+    /// is that folder.
+    pub(crate) fn beside(&self, socket: &str) -> String {
+        format!("address: \"unix:{}\"", self.folder.path().join(socket).display())
     }
 
     /// Its address, as the configuration writes it.

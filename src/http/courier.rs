@@ -1,0 +1,346 @@
+//! Looks for a backend that answers a request, and tries again where that can do no harm.
+
+use std::{io, sync::Arc, time::Instant};
+
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Version,
+    body::{Body, Incoming},
+    header::{CONNECTION, HeaderValue, UPGRADE},
+    http::request::Parts,
+};
+use tokio::time::timeout;
+
+use super::{
+    Guest, Shelf, Switched,
+    answer::Refusal,
+    body::Answer,
+    download::{Download, Way},
+    fields,
+    guest::Open,
+    judge::Asked,
+    leg::Leg,
+    trunk::Trunk,
+    upload::{TooSlow, Upload},
+};
+use crate::{
+    backend::{self, Key, Secured, Visit},
+    identity::{Facts, Identity},
+    wire::Link,
+};
+
+const UNAVAILABLE: Refusal =
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The server is down. Please try again soon.\n");
+pub(super) const BROKEN: Refusal =
+    Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
+const LATE: Refusal =
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, "The server does not answer in time.\n");
+const SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
+const CUT: Refusal = Refusal::bad("The request breaks off.\n");
+
+/// The way that a request has gone, and its answer comes by.
+enum Route {
+    Leg(Leg),
+    /// The backend counts it for as long as this is there.
+    Trunk(Visit),
+}
+
+/// One request, as it looks for a backend.
+pub(super) struct Courier<'a> {
+    pub(super) guest: &'a Arc<Guest>,
+    pub(super) asked: Asked,
+    /// Whether it can be said again without harm.
+    pub(super) is_repeatable: bool,
+    pub(super) has_upgrade: bool,
+}
+
+/// What came of one try.
+enum Tried {
+    /// It goes on with this.
+    Answered(Box<(Response<Incoming>, Route)>),
+    /// The request has not been seen by anybody.
+    Unsent(Box<Request<Upload>>, Refusal),
+    /// It may have been.
+    Lost(Refusal),
+}
+
+impl Courier<'_> {
+    /// Takes it to a backend, or to several until one answers.
+    pub(super) async fn go(
+        &self,
+        parts: Parts,
+        upload: Upload,
+        open: Open,
+    ) -> Result<Response<Answer>, Refusal> {
+        let web = &self.guest.web;
+        let pool = web.pool(self.asked.host.as_deref());
+        let mut search = pool.seek(self.guest.facts.peer.ip());
+        let mut request = Request::from_parts(parts, upload);
+        let mut told = false;
+        let deadline = Instant::now() + web.timeouts.connect;
+        let mut last = UNAVAILABLE;
+        while let Some(visit) = search.next(Instant::now()) {
+            let key = visit.key().clone();
+            self.guest.goes_to(&key.target);
+            if !std::mem::replace(&mut told, true) && key.identity != Identity::None {
+                let told = self.guest.told();
+                told.tell(self.asked.authority.as_ref(), request.headers_mut());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let patience = if search.has_more(Instant::now()) { left / 2 } else { left };
+            match self.with(visit, patience, request).await {
+                Tried::Answered(answered) => {
+                    let (response, route) = *answered;
+                    return self.answer(response, route, &key, open);
+                }
+                Tried::Lost(why) => return Err(why),
+                Tried::Unsent(unsent, why) => {
+                    request = *unsent;
+                    last = why;
+                }
+            }
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        pool.hurry();
+        Err(last)
+    }
+
+    /// One backend. A connection that turns out to be closed is no answer: then it is tried again on
+    /// a new one, if that can do no harm.
+    async fn with(
+        &self,
+        visit: Visit,
+        patience: std::time::Duration,
+        mut request: Request<Upload>,
+    ) -> Tried {
+        let key = visit.key().clone();
+        if key.h2c {
+            return self.by_trunk(visit, patience, request).await;
+        }
+        let mut visit = Some(visit);
+        let shelf = self.shelf(&key);
+        while let Some(mut leg) = shelf.take(&key, self.is_repeatable) {
+            // One that is the client's own has been counted all the time.
+            if leg.visit.is_none() {
+                leg.visit = visit.take();
+            }
+            let again = self.is_repeatable.then(|| copy(&request));
+            match self.send(leg, request).await {
+                Tried::Unsent(unsent, _) => request = *unsent,
+                Tried::Lost(why) => match again {
+                    Some(copied) if why == BROKEN => request = copied,
+                    _ => return Tried::Lost(why),
+                },
+                answered @ Tried::Answered(_) => return answered,
+            }
+            if visit.is_none() {
+                break;
+            }
+        }
+        let visit = match visit {
+            Some(visit) => visit,
+            // It went with the connection.
+            None => match self
+                .guest
+                .web
+                .pool(self.asked.host.as_deref())
+                .seek(self.guest.facts.peer.ip())
+                .next(Instant::now())
+            {
+                Some(visit) => visit,
+                None => return Tried::Unsent(Box::new(request), UNAVAILABLE),
+            },
+        };
+        match self.dial(visit, patience).await {
+            Ok(leg) => self.send(leg, request).await,
+            Err(why) => Tried::Unsent(Box::new(request), why),
+        }
+    }
+
+    async fn send(&self, mut leg: Leg, request: Request<Upload>) -> Tried {
+        let patience = self.guest.web.timeouts.http_response;
+        match timeout(patience, leg.send(request)).await {
+            Ok(Ok(response)) => {
+                if let Some(visit) = &leg.visit {
+                    visit.served();
+                }
+                Tried::Answered(Box::new((response, Route::Leg(leg))))
+            }
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message();
+                let error = error.into_error();
+                tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
+                if let Some(visit) = leg.visit.as_ref().filter(|_| !leg.is_used && !error.is_user())
+                {
+                    visit.failed(&error);
+                }
+                match unsent {
+                    // What the client sends is no body, or breaks off.
+                    _ if error.is_user() => Tried::Lost(fault(&error)),
+                    Some(unsent) => Tried::Unsent(Box::new(unsent), BROKEN),
+                    None => Tried::Lost(BROKEN),
+                }
+            }
+            Err(_) => Tried::Lost(LATE),
+        }
+    }
+
+    /// The same where all requests share one connection.
+    async fn by_trunk(
+        &self,
+        visit: Visit,
+        patience: std::time::Duration,
+        mut request: Request<Upload>,
+    ) -> Tried {
+        let place = self.shelf(visit.key()).trunk(visit.key());
+        for is_last in [false, true] {
+            let (mut trunk, is_new) = {
+                // Those who come while it is made wait for it.
+                let mut place = place.lock().await;
+                match place.as_ref().filter(|trunk| trunk.is_open()) {
+                    Some(trunk) => (trunk.clone(), false),
+                    None => {
+                        let begun = async {
+                            let link = self.link(&visit, patience).await?;
+                            Trunk::begin(link).await.map_err(|_| BROKEN)
+                        };
+                        match begun.await {
+                            Ok(trunk) => (place.insert(trunk).clone(), true),
+                            Err(why) => return Tried::Unsent(Box::new(request), why),
+                        }
+                    }
+                }
+            };
+            let again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
+            match timeout(self.guest.web.timeouts.http_response, trunk.send(request)).await {
+                Ok(Ok(response)) => {
+                    visit.served();
+                    return Tried::Answered(Box::new((response, Route::Trunk(visit))));
+                }
+                Ok(Err(error)) if error.is_user() => return Tried::Lost(fault(&error)),
+                Ok(Err(error)) => {
+                    tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
+                    match again {
+                        Some(copied) => request = copied,
+                        None => return Tried::Lost(BROKEN),
+                    }
+                }
+                Err(_) => return Tried::Lost(LATE),
+            }
+        }
+        Tried::Lost(BROKEN)
+    }
+
+    /// A new connection, on which nothing has been said yet but who the client is.
+    async fn dial(&self, visit: Visit, patience: std::time::Duration) -> Result<Leg, Refusal> {
+        let link = self.link(&visit, patience).await?;
+        Leg::begin(link, visit).await.map_err(|_| BROKEN)
+    }
+
+    /// A link to a backend that knows who comes by it.
+    async fn link(&self, visit: &Visit, patience: std::time::Duration) -> Result<Link, Refusal> {
+        let (guest, key) = (self.guest, visit.key());
+        let failed = |why: String| {
+            visit.failed(&why);
+            tracing::debug!(id = %guest.facts.id, %why, "the backend cannot be spoken with");
+            BROKEN
+        };
+        let link = backend::dial(&key.target, patience).await.map_err(|error| {
+            visit.unreachable(&error);
+            if error.kind() == io::ErrorKind::TimedOut { LATE } else { UNAVAILABLE }
+        })?;
+        let link = introduce(link, key, &guest.facts).await.map_err(|e| failed(e.to_string()))?;
+        let web = &guest.web;
+        let securing = backend::secure(link, key, &web.hostname, web.line);
+        match timeout(web.timeouts.greeting, securing).await {
+            Ok(Ok(Secured::Ready(link, _))) => Ok(link),
+            Ok(Ok(Secured::Refused(_))) => Err(failed("it refuses TLS".to_owned())),
+            Ok(Err(why)) => Err(failed(why.to_string())),
+            Err(_) => Err(failed("it does not come to TLS in time".to_owned())),
+        }
+    }
+
+    /// Where connections to this backend wait: one that was announced as this client's is nobody
+    /// else's.
+    fn shelf(&self, key: &Key) -> &Arc<Shelf> {
+        if key.identity.is_announced() { &self.guest.had.own } else { &self.guest.shelf }
+    }
+
+    fn answer(
+        &self,
+        response: Response<Incoming>,
+        route: Route,
+        key: &Key,
+        open: Open,
+    ) -> Result<Response<Answer>, Refusal> {
+        let (mut parts, body) = response.into_parts();
+        let way = match route {
+            Route::Leg(leg) if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
+                return self.switch(&parts.headers, leg);
+            }
+            Route::Leg(leg) => Way::leg(leg, key, self.shelf(key)),
+            Route::Trunk(visit) => Way::Trunk(visit),
+        };
+        fields::take_hop_by_hop(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        // hyper's own, of which nobody else knows anything.
+        parts.extensions.clear();
+        let patience = self.guest.web.timeouts.http_response;
+        let way = if body.is_end_stream() { way.home() } else { Some(way) };
+        let body = match way {
+            None => Answer::EMPTY,
+            Some(way) => Answer::Backends(Box::new(Download::new(body, way, patience, open))),
+        };
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// The backend speaks something else from now on: what this client has asked for.
+    fn switch(&self, headers: &HeaderMap, leg: Leg) -> Result<Response<Answer>, Refusal> {
+        let to = fields::upgrade(headers).filter(|_| self.has_upgrade).ok_or(BROKEN)?;
+        let (link, inbox, visit) = leg.into_parts();
+        let visit = visit.ok_or(BROKEN)?;
+        self.guest.switch(Switched { link, inbox, visit });
+        let mut response = Response::new(Answer::EMPTY);
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = headers.clone();
+        fields::take_hop_by_hop(response.headers_mut());
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, to);
+        Ok(response)
+    }
+}
+
+/// Says who the client is, where the backend is told before anything else.
+async fn introduce(mut link: Link, key: &Key, facts: &Facts) -> io::Result<Link> {
+    use tokio::io::AsyncWriteExt;
+
+    let mut facts = facts.clone();
+    if let Some(tls) = &mut facts.tls {
+        // What is spoken with the backend, which may go by it.
+        tls.alpn = Some(b"http/1.1".to_vec());
+    }
+    let header = key.identity.header(&facts);
+    if !header.is_empty() {
+        link.write_all(&header).await?;
+    }
+    Ok(link)
+}
+
+/// What is wrong with a request's body.
+fn fault(error: &hyper::Error) -> Refusal {
+    let is_slow =
+        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TooSlow>);
+    if is_slow { SLOW } else { CUT }
+}
+
+/// A request without a body, once more.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
