@@ -316,16 +316,20 @@ impl Courier<'_> {
 async fn introduce(mut link: Link, key: &Key, facts: &Facts) -> io::Result<Link> {
     use tokio::io::AsyncWriteExt;
 
-    let mut facts = facts.clone();
-    if let Some(tls) = &mut facts.tls {
-        // What is spoken with the backend, which may go by it.
-        tls.alpn = Some(b"http/1.1".to_vec());
-    }
-    let header = key.identity.header(&facts);
+    let header = announcement(key, facts);
     if !header.is_empty() {
         link.write_all(&header).await?;
     }
     Ok(link)
+}
+
+fn announcement(key: &Key, facts: &Facts) -> Vec<u8> {
+    let mut facts = facts.clone();
+    if let Some(tls) = &mut facts.tls {
+        // What is spoken with the backend, which may go by it.
+        tls.alpn = Some(if key.h2c { b"h2".to_vec() } else { b"http/1.1".to_vec() });
+    }
+    key.identity.header(&facts)
 }
 
 /// What is wrong with a request's body.
@@ -343,4 +347,27 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::{facts, tls},
+        protocol::Protocol,
+        values::Target,
+    };
+
+    /// X4: PP2_TYPE_ALPN names what follows the header, not what the client speaks with us.
+    #[test]
+    fn a_backend_is_told_what_is_spoken_with_it() {
+        let client = facts("192.0.2.1:1", "192.0.2.2:443", Some(tls(None, Some(b"h2"))));
+        for (h2c, alpn) in [(false, &b"\x01\x00\x08http/1.1"[..]), (true, b"\x01\x00\x02h2")] {
+            let target = Target::Tcp(([127, 0, 0, 1], 80).into());
+            let (protocol, identity) = (Protocol::Http, Identity::ProxyV2);
+            let key = Key { target, protocol, identity, tls: None, h2c };
+            let header = announcement(&key, &client);
+            assert!(header.windows(alpn.len()).any(|part| part == alpn), "{header:?}");
+        }
+    }
 }
