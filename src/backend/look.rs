@@ -121,6 +121,7 @@ async fn visit(
             Err(why) => return Err(Trouble::Insecure(why.words(None))),
         };
     }
+    // Its certificate is verified each time, which a session that is resumed does not do.
     let (config, observer) = upstream.observed();
     let shaken = shake(link, key, upstream, config).await;
     let mut link = shaken.map_err(|why| {

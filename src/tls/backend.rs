@@ -85,7 +85,7 @@ impl Upstream {
             .map_err(|e| vec![Finding::new(Code::Damaged, "tls", e.to_string())])?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());
-        let mut config = match &rule.own {
+        let config = match &rule.own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
                 let (chain, secret) = certs::own(certificate, key).map_err(|f| vec![f])?;
@@ -94,10 +94,6 @@ impl Upstream {
                 fitted.map_err(|error| vec![unfit(&error, certificate, key)])?
             }
         };
-        // Each session verifies the certificate, so that pins and authorities that have changed count at
-        // once. And Dovecot 2.3's ManageSieve loses a login in a resumed session, one in five hundred: it
-        // waits for the rest of a command that it has.
-        config.resumption = Resumption::disabled();
         let digest = certs::fingerprint(&read);
         Ok(Self { rule: rule.clone(), name, digest, config: Arc::new(config), verifier })
     }
@@ -120,17 +116,18 @@ impl Upstream {
         }
     }
 
-    /// What rustls is told for a session.
+    /// What rustls is told for a session. Sessions resume each other's TLS.
     #[must_use]
     pub fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
 
-    /// The same for a look at the backend: its certificate is seen, too.
+    /// The same for a look at the backend: its certificate is verified anew each time, and seen.
     #[must_use]
     pub fn observed(&self) -> (Arc<ClientConfig>, Arc<Observer>) {
         let observer = Arc::new(Observer { inner: self.verifier.clone(), leaf: Mutex::new(None) });
         let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
         config.dangerous().set_certificate_verifier(observer.clone());
         (Arc::new(config), observer)
     }
