@@ -154,14 +154,25 @@ pub(crate) fn compressed(door: &Door<'_>, source: &str) -> Vec<u8> {
     )
 }
 
+/// Keeps a script, or does not come to that within five seconds.
+pub(crate) fn python_keeps_a_script(door: &Door<'_>, source: &str) -> bool {
+    let script = concat!(include_str!("python/dial.py"), include_str!("python/sieve.py"));
+    let mut command = Command::new("timeout");
+    command.args(["5", "python3"]);
+    spoken(with_arguments(command, script, door, source), "coreutils").1.success()
+}
+
 fn run_python(script: &str, door: &Door<'_>, source: &str) -> Vec<u8> {
+    output(with_arguments(Command::new("python3"), script, door, source), "python3")
+}
+
+fn with_arguments(mut python: Command, script: &str, door: &Door<'_>, source: &str) -> Command {
     let how = if door.how == How::Implicit { "implicit" } else { "starttls" };
-    let mut command = Command::new("python3");
-    command
+    python
         .args(["-c", script, &door.port.to_string(), how])
         .arg(door.root)
         .args([source, USER, PASSWORD]);
-    output(command, "python3")
+    python
 }
 
 /// What `openssl s_client -showcerts` prints about this port; its handshake must succeed, its verdict is in the text.
