@@ -208,7 +208,7 @@ impl Search<'_> {
         let mut places = Vec::with_capacity(self.members.len());
         let mut seats = Vec::with_capacity(self.members.len());
         for (n, member) in self.members.iter().enumerate().filter(|(_, m)| !m.drain) {
-            let hashes = self.pool.balance == Balance::HashClient && self.members.len() > 1;
+            let hashes = self.pool.balance == Balance::HashClient;
             places.push(n);
             seats.push(Seat {
                 state: member.backend.state(now),

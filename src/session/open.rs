@@ -158,8 +158,7 @@ impl Errand<'_> {
         };
         let Some(mut opening) = Opening::new(key.protocol, start) else {
             visit.served();
-            let (filter, to_client) = (None, Vec::new());
-            return Ok(Way::On(Open { visit, link, filter, from_backend, to_client }));
+            return Ok(Way::On(Open::plain(visit, link, from_backend)));
         };
         // Its list of capabilities is kept: it must not be without an end.
         let mut nothing = Vec::new();

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::net::UnixListener,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustls::{ClientConnection, StreamOwned};
@@ -294,10 +294,9 @@ fn all_are_black_holes() {
         });
     }
     let mark = front.mark();
-    let begin = Instant::now();
     let said = stage.client().enter(front.address(0)).rest();
     assert!(said.starts_with("* BYE [UNAVAILABLE] "), "{said:?}");
-    assert!(begin.elapsed() < Duration::from_millis(1500), "at once: {:?}", begin.elapsed());
+    // At once: none was dialled.
     let summary = front.summary(mark);
     assert!(summary["end"].as_str().unwrap().contains("are down"), "{summary}");
     assert!(summary["backend"].is_null(), "{summary}");
@@ -311,11 +310,13 @@ fn one_is_struck_dumb() {
     let impatient = "timeouts: { connect: 1s, greeting: 3s, probe: 1h }";
     let front = front(&stage, &all(&members), ", balance: first", impatient);
     members[0].say("", "");
-    assert_eq!(visit(&stage, &front), "two");
-    // Now it is known.
-    let begin = Instant::now();
-    assert_eq!(visit(&stage, &front), "two");
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    let tries = || {
+        let mark = front.mark();
+        assert_eq!(visit(&stage, &front), "two");
+        front.summary(mark)["tries"].clone()
+    };
+    assert_eq!(tries(), 2);
+    assert!(tries().is_null(), "now it is known");
 }
 
 /// A client stays with its member; another's trouble does not move it.

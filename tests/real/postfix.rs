@@ -86,25 +86,16 @@ impl Ports {
             let address = socket.local_addr().expect("it is bound");
             address.as_socket_ipv4().expect("IPv4").port()
         });
-        let [
-            mx,
-            submission,
-            screened,
-            trusting,
-            plain_mx,
-            plain_submission,
-            plain_trusting,
-            plain_xclient,
-        ] = [(); 8].map(|()| all.next().expect("eight"));
+        let mut next = || all.next().expect("there are eight");
         let ports = Self {
-            mx,
-            submission,
-            screened,
-            trusting,
-            plain_mx,
-            plain_submission,
-            plain_trusting,
-            plain_xclient,
+            mx: next(),
+            submission: next(),
+            screened: next(),
+            trusting: next(),
+            plain_mx: next(),
+            plain_submission: next(),
+            plain_trusting: next(),
+            plain_xclient: next(),
         };
         (ports, all.collect(), held)
     }

@@ -117,12 +117,10 @@ fn slow_heads_and_slow_bodies_are_given_up() {
     let mut silent = enter(&stage, &front);
     let mut h2 = H2::enter(&stage, &front);
     others_are_served(&stage, &front);
-    let begin = Instant::now();
     assert_eq!(answer(&mut body).map(|(status, ..)| status), Some(408));
     assert_eq!(head.rest(), "");
     assert_eq!(silent.rest(), "");
     while h2.next().is_some() {}
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(recorder.next().1.line(), "GET / HTTP/1.1");
     is_broken(&recorder, "the slow body");
 }
