@@ -20,11 +20,10 @@ mod common;
 
 use std::{
     env, fs,
-    net::{self, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Command, ExitCode, Stdio},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -40,7 +39,8 @@ use common::{
     ca::{Ca, Kind},
     client, cores,
     folder::Folder,
-    front::{Front, drain},
+    front::Front,
+    nginx::{self, free},
 };
 
 /// How often the two take turns.
@@ -252,11 +252,6 @@ fn print(what: &str, [ours, theirs]: [f64; 2], unit: &str, wanted: f64) {
 }
 
 /// An address that was free a moment ago.
-fn free() -> SocketAddr {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    address.expect("a port")
-}
-
 /// One process, which is the one that was started.
 fn nginx(
     folder: &Path,
@@ -277,21 +272,5 @@ fn nginx(
          http {{ access_log off; sendfile on; tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 100000000;\n\
          {temp} {http} server {{ {server} }} }}\n"
     );
-    let config = folder.join("nginx.conf");
-    fs::write(&config, text).expect("the configuration can be written");
-    let mut command = Command::new("nginx");
-    command.arg("-c").arg(&config).stdin(Stdio::null()).stderr(Stdio::piped());
-    let child = match core {
-        Some(core) => cores::on(core, || command.spawn()),
-        None => command.spawn(),
-    };
-    let mut child = child.expect("nginx starts");
-    drain(child.stderr.take().expect("a pipe"));
-    let front = Front::other(child, address);
-    let listens = (0..500).any(|_| {
-        thread::sleep(Duration::from_millis(10));
-        net::TcpStream::connect(address).is_ok()
-    });
-    assert!(listens, "nginx does not start");
-    front
+    nginx::start(folder, &text, address, core)
 }

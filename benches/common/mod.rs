@@ -18,6 +18,7 @@ pub mod cores;
 #[path = "../../tests/common/folder.rs"]
 pub mod folder;
 pub mod front;
+pub mod nginx;
 
 /// The name that all clients ask for.
 pub const NAME: &str = "mail.example.org";

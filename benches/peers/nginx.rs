@@ -3,12 +3,10 @@
 //! one line a session, but none or several: here it is none.
 
 use std::{
-    fs, io,
-    net::{self, SocketAddr, TcpListener},
+    io,
+    net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
-    thread,
-    time::Duration,
 };
 
 use tokio::{
@@ -16,11 +14,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::common::{
-    NAME, backend, cores,
-    folder::Folder,
-    front::{Front, drain},
-};
+use crate::common::{NAME, backend, folder::Folder, front::Front, nginx};
 
 /// Both nginx and its mail module, which is a package of its own.
 pub(crate) fn is_installed() -> bool {
@@ -62,8 +56,7 @@ pub(crate) fn start(
     folder: &Path,
     core: usize,
 ) -> Front {
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let address = address.expect("a port");
+    let address = nginx::free();
     let text = format!(
         "{}mail {{
     server_name {NAME};
@@ -88,19 +81,7 @@ pub(crate) fn start(
         certificate.display(),
         key.display(),
     );
-    let config = folder.join("nginx.conf");
-    fs::write(&config, text).expect("the configuration can be written");
-    let mut command = Command::new("nginx");
-    command.arg("-c").arg(&config).stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut child = cores::on(core, || command.spawn()).expect("nginx starts");
-    drain(child.stderr.take().expect("a pipe"));
-    let front = Front::other(child, address);
-    let listens = (0..500).any(|_| {
-        thread::sleep(Duration::from_millis(10));
-        net::TcpStream::connect(address).is_ok()
-    });
-    assert!(listens, "nginx does not start");
-    front
+    nginx::start(folder, &text, address, Some(core))
 }
 
 /// One process, which is the one that was started.

@@ -1,18 +1,15 @@
 //! The body of a backend's answer on its way to the client.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
-
-use super::{Shelf, body::Broken, guest::Open, leg::Leg};
+use super::{Shelf, body::Broken, guest::Open, leg::Leg, stall::Stall};
 use crate::backend::{Key, Visit};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 /// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
 /// it came from once all has been read; if not all is, it is closed.
@@ -20,7 +17,7 @@ pub(super) struct Download {
     from: Incoming,
     way: Option<Way>,
     patience: Duration,
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
     open: Open,
 }
 
@@ -67,7 +64,7 @@ impl Way {
 
 impl Download {
     pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Open) -> Self {
-        Self { from, way: Some(way), patience, stall: None, open }
+        Self { from, way: Some(way), patience, stall: Stall::default(), open }
     }
 
     /// hyper asks no more once it knows that there is no more.
@@ -95,7 +92,7 @@ impl Body for Download {
         }
         match Pin::new(&mut this.from).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.stall = None;
+                this.stall.ends();
                 this.open.progress(false);
                 this.perhaps_over();
                 Poll::Ready(Some(Ok(frame)))
@@ -111,8 +108,7 @@ impl Body for Download {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let stall = this.stall.get_or_insert_with(|| Box::pin(sleep(this.patience)));
-                if stall.as_mut().poll(cx).is_ready() {
+                if this.stall.poll(cx, this.patience).is_ready() {
                     this.way = None;
                     return Poll::Ready(Some(Err("the backend says no more of its answer".into())));
                 }

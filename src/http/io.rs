@@ -1,19 +1,15 @@
 //! The client's stream as hyper reads and writes it: counted, and not for ever.
 
 use std::{
-    future::Future,
     io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Guest;
+use super::{Guest, stall::Stall};
 use crate::wire::{Client, Inbox};
 
 /// A client's stream. A client that takes nothing for as long as `timeouts.http_body` says is given up.
@@ -23,14 +19,14 @@ pub(super) struct Io {
     guest: Arc<Guest>,
     /// What was read before, and is read again first.
     before: Inbox,
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
     /// Something was written, and may not be on its way yet.
     is_unflushed: bool,
 }
 
 impl Io {
     pub(super) fn new(client: Client, before: Inbox, guest: Arc<Guest>) -> Self {
-        Self { client, guest, before, stall: None, is_unflushed: false }
+        Self { client, guest, before, stall: Stall::default(), is_unflushed: false }
     }
 
     fn wrote(&mut self, octets: usize) {
@@ -47,12 +43,11 @@ impl Io {
         done: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if done.is_ready() {
-            self.stall = None;
+            self.stall.ends();
             return done;
         }
         let patience = self.guest.web.timeouts.http_body;
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(patience)));
-        if stall.as_mut().poll(cx).is_ready() {
+        if self.stall.poll(cx, patience).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending

@@ -24,6 +24,7 @@ mod io;
 mod judge;
 mod leg;
 mod shelf;
+mod stall;
 mod streams;
 mod told;
 mod trunk;

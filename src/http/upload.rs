@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::body::Broken;
+use super::{body::Broken, stall::Stall};
 
 /// RFC 9110 §10.1.1: a client that waits for consent must not wait for ever; nor may a backend that
 /// knows nothing of it.
@@ -27,7 +27,7 @@ pub(super) struct Upload {
     from: Option<Incoming>,
     gate: Option<Gate>,
     patience: Duration,
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Stall,
 }
 
 /// The client waits for the backend's consent: to read of its body is to give it (hyper sends the
@@ -52,12 +52,12 @@ impl std::error::Error for TooSlow {}
 
 impl Upload {
     pub(super) fn new(from: Incoming, patience: Duration) -> Self {
-        Self { from: Some(from), gate: None, patience, stall: None }
+        Self { from: Some(from), gate: None, patience, stall: Stall::default() }
     }
 
     /// None at all.
     pub(super) fn empty() -> Self {
-        Self { from: None, gate: None, patience: Duration::MAX, stall: None }
+        Self { from: None, gate: None, patience: Duration::MAX, stall: Stall::default() }
     }
 
     /// Nothing of it is read before the backend agrees. Whoever gets the sender says when.
@@ -87,11 +87,10 @@ impl Body for Upload {
         }
         let Some(from) = &mut this.from else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(from).poll_frame(cx) {
-            this.stall = None;
+            this.stall.ends();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let stall = this.stall.get_or_insert_with(|| Box::pin(sleep(this.patience)));
-        if stall.as_mut().poll(cx).is_ready() {
+        if this.stall.poll(cx, this.patience).is_ready() {
             return Poll::Ready(Some(Err(Box::new(TooSlow))));
         }
         Poll::Pending
