@@ -28,6 +28,12 @@ impl Visit {
         Self { backend, client, begin: Instant::now() }
     }
 
+    /// Another stay of the same client with the same backend.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::new(self.backend.clone(), self.client)
+    }
+
     /// What is visited.
     #[must_use]
     pub fn key(&self) -> &Key {

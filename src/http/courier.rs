@@ -1,6 +1,10 @@
 //! Looks for a backend that answers a request, and tries again where that can do no harm.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
@@ -108,23 +112,14 @@ impl Courier<'_> {
 
     /// One backend. A connection that turns out to be closed is no answer: then it is tried again on
     /// a new one, if that can do no harm.
-    async fn with(
-        &self,
-        visit: Visit,
-        patience: std::time::Duration,
-        mut request: Request<Upload>,
-    ) -> Tried {
+    async fn with(&self, visit: Visit, patience: Duration, mut request: Request<Upload>) -> Tried {
         let key = visit.key().clone();
         if key.h2c {
             return self.by_trunk(visit, patience, request).await;
         }
-        let mut visit = Some(visit);
-        let shelf = self.shelf(&key);
-        while let Some(mut leg) = shelf.take(&key, self.is_repeatable) {
+        if let Some(mut leg) = self.shelf(&key).take(&key, self.is_repeatable) {
             // One that is the client's own has been counted all the time.
-            if leg.visit.is_none() {
-                leg.visit = visit.take();
-            }
+            leg.visit.get_or_insert_with(|| visit.again());
             let again = self.is_repeatable.then(|| copy(&request));
             match self.send(leg, request).await {
                 Tried::Unsent(unsent, _) => request = *unsent,
@@ -134,24 +129,7 @@ impl Courier<'_> {
                 },
                 answered @ Tried::Answered(_) => return answered,
             }
-            if visit.is_none() {
-                break;
-            }
         }
-        let visit = match visit {
-            Some(visit) => visit,
-            // It went with the connection.
-            None => match self
-                .guest
-                .web
-                .pool(self.asked.host.as_deref())
-                .seek(self.guest.facts.peer.ip())
-                .next(Instant::now())
-            {
-                Some(visit) => visit,
-                None => return Tried::Unsent(Box::new(request), UNAVAILABLE),
-            },
-        };
         match self.dial(visit, patience).await {
             Ok(leg) => self.send(leg, request).await,
             Err(why) => Tried::Unsent(Box::new(request), why),
@@ -190,7 +168,7 @@ impl Courier<'_> {
     async fn by_trunk(
         &self,
         visit: Visit,
-        patience: std::time::Duration,
+        patience: Duration,
         mut request: Request<Upload>,
     ) -> Tried {
         let place = self.shelf(visit.key()).trunk(visit.key());
@@ -233,13 +211,13 @@ impl Courier<'_> {
     }
 
     /// A new connection, on which nothing has been said yet but who the client is.
-    async fn dial(&self, visit: Visit, patience: std::time::Duration) -> Result<Leg, Refusal> {
+    async fn dial(&self, visit: Visit, patience: Duration) -> Result<Leg, Refusal> {
         let link = self.link(&visit, patience).await?;
         Leg::begin(link, visit).await.map_err(|_| BROKEN)
     }
 
     /// A link to a backend that knows who comes by it.
-    async fn link(&self, visit: &Visit, patience: std::time::Duration) -> Result<Link, Refusal> {
+    async fn link(&self, visit: &Visit, patience: Duration) -> Result<Link, Refusal> {
         let (guest, key) = (self.guest, visit.key());
         let failed = |why: String| {
             visit.failed(&why);

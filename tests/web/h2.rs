@@ -53,12 +53,11 @@ impl H2 {
 
     /// Whether the front has taken it.
     pub(crate) fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend_from_slice(&[kind, flags]);
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
-        self.0.write_all(&frame).and_then(|()| self.0.flush()).is_ok()
+        self.write(&frame(kind, flags, stream, payload))
+    }
+
+    fn write(&mut self, octets: &[u8]) -> bool {
+        self.0.write_all(octets).and_then(|()| self.0.flush()).is_ok()
     }
 
     /// Asks for something.
@@ -71,6 +70,19 @@ impl H2 {
     ) {
         let block = block(&[fields, more].concat());
         self.send(HEADERS, END_HEADERS | flags, stream, &block);
+    }
+
+    /// Asks with all of a body, in one TLS record: the front hears of both at once.
+    pub(crate) fn ask_whole(
+        &mut self,
+        stream: u32,
+        fields: &[(&str, &str)],
+        more: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        let head = frame(HEADERS, END_HEADERS, stream, &block(&[fields, more].concat()));
+        let body = frame(DATA, END_STREAM, stream, body);
+        assert!(self.write(&[head, body].concat()), "the front reads");
     }
 
     /// The next frame; `None`: the front has closed.
@@ -100,6 +112,12 @@ impl H2 {
             }
         }
     }
+}
+
+/// RFC 9113 §4.1.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 pub(crate) fn code(payload: &[u8]) -> u32 {

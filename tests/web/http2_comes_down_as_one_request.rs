@@ -1,7 +1,7 @@
 //! What HTTP/2 can carry and HTTP/1.1 cannot ends here: RFC 9113 §8.2 and §10.3.
 
 use crate::{
-    h2::{DATA, END_STREAM, H2, request},
+    h2::{END_STREAM, H2, request},
     recorder::{Recorder, Seen},
     stage::{Stage, at},
 };
@@ -73,8 +73,13 @@ fn a_body_is_as_long_as_it_says() {
         [("5", "hello", true), ("5", "hell", false), ("5", "hello!", false), ("0", "x", false)]
     {
         let mut client = H2::enter(&stage, &front);
-        client.ask(1, &request("POST", "/up"), &[("content-length", length)], 0);
-        client.send(DATA, END_STREAM, 1, body.as_bytes());
+        // At once: one that says it has none could be answered before its body comes.
+        client.ask_whole(
+            1,
+            &request("POST", "/up"),
+            &[("content-length", length)],
+            body.as_bytes(),
+        );
         let outcome = client.outcome(1);
         assert_eq!(outcome == Some(Ok(200)), is_right, "{length} {body}: {outcome:?}");
         if is_right {
@@ -96,8 +101,7 @@ fn what_looks_like_a_request_in_a_body_is_a_body() {
     let front = stage.front(&at(recorder.address), "");
     let hidden = "0\r\n\r\nGET /hidden HTTP/1.1\r\nhost: mail.example.org\r\n\r\n";
     let mut client = H2::enter(&stage, &front);
-    client.ask(1, &request("POST", "/up"), &[], 0);
-    client.send(DATA, END_STREAM, 1, hidden.as_bytes());
+    client.ask_whole(1, &request("POST", "/up"), &[], hidden.as_bytes());
     assert_eq!(client.outcome(1), Some(Ok(200)));
     client.ask(3, &get(), &[], END_STREAM);
     assert_eq!(client.outcome(3), Some(Ok(200)));
