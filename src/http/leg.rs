@@ -21,7 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 
-use super::upload::Upload;
+use super::{deaf::Deaf, upload::Upload};
 use crate::{
     backend::Visit,
     wire::{Inbox, Link},
@@ -33,7 +33,7 @@ const BUFFER: usize = 64 << 10;
 /// A connection to a backend.
 pub(super) struct Leg {
     sender: SendRequest<Upload>,
-    connection: Box<Connection<TokioIo<Link>, Upload>>,
+    connection: Box<Connection<TokioIo<Deaf>, Upload>>,
     /// It has come to its end.
     is_over: bool,
     /// It has served a request before.
@@ -48,7 +48,7 @@ impl Leg {
     /// Begins HTTP on this link.
     pub(super) async fn begin(link: Link, visit: Visit) -> hyper::Result<Self> {
         let (sender, connection) =
-            Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(link)).await?;
+            Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(Deaf::new(link))).await?;
         Ok(Self {
             sender,
             connection: Box::new(connection),
@@ -95,6 +95,6 @@ impl Leg {
         let parts = self.connection.into_parts();
         let mut inbox = Inbox::default();
         inbox.push(&parts.read_buf);
-        (parts.io.into_inner(), inbox, self.visit)
+        (parts.io.into_inner().into_inner(), inbox, self.visit)
     }
 }

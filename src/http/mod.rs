@@ -15,6 +15,7 @@ mod body;
 mod clear;
 mod connection;
 mod courier;
+mod deaf;
 mod download;
 mod exchange;
 mod fields;

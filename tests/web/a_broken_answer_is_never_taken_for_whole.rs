@@ -3,11 +3,12 @@
 
 use std::{
     io::Write,
+    net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use crate::{
-    common::{front::Front, tls::NAME},
+    common::{front::Front, peer::Peer, tls::NAME},
     curl::{VERSIONS, curl, get},
     h2::{DATA, H2, RST_STREAM, WINDOW_UPDATE, request},
     raw::{answer, enter},
@@ -111,43 +112,52 @@ fn one_without_a_length_ends_where_it_ends() {
 
 #[test]
 fn an_answer_before_the_request_has_ended_arrives() {
-    let stage = Stage::set();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let front = stage.front(&at(listener.local_addr().unwrap()), "");
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                // It reads the head, says no, and reads on so that nothing is reset.
-                let mut peer = crate::common::peer::Peer(stream.try_clone().unwrap());
-                while peer.try_line().is_some_and(|line| line != "\r\n") {}
-                let _ = stream.write_all(
-                    b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n",
-                );
-                let _ = std::io::copy(&mut stream, &mut std::io::sink());
-            });
+    // It reads on, so that nothing is reset; or it closes on what it has not read.
+    for reads_on in [true, false] {
+        let stage = Stage::set();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let front = stage.front(&at(listener.local_addr().unwrap()), "");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || refuse_early(stream, reads_on));
+            }
+        });
+        let file = stage.folder.write("body", vec![b'x'; 5_000_000]);
+        let file = format!("@{}", file.display());
+        let more = ["--http1.1", "-H", "Expect:", "--data-binary", &file];
+        let early = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &more);
+        assert_eq!((early.status, early.body.as_slice()), (413, &b"no\n"[..]), "{early:?}");
+        // RFC 9113 §8.1: the whole answer, and then NO_ERROR for the rest of the request.
+        let mut client = H2::enter(&stage, &front);
+        client.ask(1, &request("POST", "/"), &[], 0);
+        for _ in 0..4 {
+            client.send(DATA, 0, 1, &[b'x'; 10_000]);
         }
-    });
-    let file = stage.folder.write("body", vec![b'x'; 5_000_000]);
-    let file = format!("@{}", file.display());
-    let more = ["--http1.1", "-H", "Expect:", "--data-binary", &file];
-    let early = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &more);
-    assert_eq!((early.status, early.body.as_slice()), (413, &b"no\n"[..]), "{early:?}");
-    // RFC 9113 §8.1: the whole answer, and then NO_ERROR for the rest of the request.
-    let mut client = H2::enter(&stage, &front);
-    client.ask(1, &request("POST", "/"), &[], 0);
-    for _ in 0..4 {
-        client.send(DATA, 0, 1, &[b'x'; 10_000]);
+        assert_eq!(client.outcome(1), Some(Ok(413)));
+        let mut said = Vec::new();
+        while said.last().is_none_or(|(kind, _)| *kind != RST_STREAM) {
+            let frame = client.next().expect("the connection lives");
+            if frame.stream == 1 {
+                said.push((frame.kind, frame.payload));
+            }
+        }
+        let said: Vec<_> = said.into_iter().filter(|(kind, _)| *kind != WINDOW_UPDATE).collect();
+        assert_eq!(said, [(DATA, b"no\n".to_vec()), (RST_STREAM, vec![0; 4])]);
     }
-    assert_eq!(client.outcome(1), Some(Ok(413)));
-    let mut said = Vec::new();
-    while said.last().is_none_or(|(kind, _)| *kind != RST_STREAM) {
-        let frame = client.next().expect("the connection lives");
-        if frame.stream == 1 {
-            said.push((frame.kind, frame.payload));
+}
+
+/// Reads the head, and answers when there is something of a body.
+fn refuse_early(mut stream: TcpStream, reads_on: bool) {
+    let mut peer = Peer(stream.try_clone().unwrap());
+    while peer.try_line().is_some_and(|line| line != "\r\n") {}
+    if stream.peek(&mut [0]).is_ok_and(|octets| octets > 0) {
+        let _ = stream.write_all(
+            b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n",
+        );
+        if reads_on {
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     }
-    let said: Vec<_> = said.into_iter().filter(|(kind, _)| *kind != WINDOW_UPDATE).collect();
-    assert_eq!(said, [(DATA, b"no\n".to_vec()), (RST_STREAM, vec![0; 4])]);
 }
 
 #[test]
