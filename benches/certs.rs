@@ -49,62 +49,81 @@ const QUIET: Duration = Duration::from_secs(3);
 fn main() {
     let wanted: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let sizes = if wanted.is_empty() { SIZES.to_vec() } else { wanted };
-    if let Some((_, others)) = cores::two() {
+    let cores = cores::two();
+    if let Some((_, others)) = cores {
         cores::stay_on(others);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.expect("a runtime");
-    let ca = Ca::new("Bench");
-    let (_one, base) = memory(&runtime, &ca, 1);
+    let stage = Stage {
+        runtime: runtime.expect("a runtime"),
+        ca: Ca::new("Bench"),
+        core: cores.map(|(ours, _)| ours),
+    };
+    let (_one, base) = stage.memory(1);
     for size in sizes {
         println!("{size} certificates");
-        measure(&runtime, &ca, size, base);
+        stage.measure(size, base);
     }
 }
 
-fn measure(runtime: &Runtime, ca: &Ca, size: usize, base: u64) {
-    let (store, memory) = memory(runtime, ca, size);
-    let each = (memory - base) as f64 / size as f64;
-    println!("  memory of each            {each:8.2} KiB (wanted: 6)");
-
-    let live = store.path().join("live");
-    lookups(&live, size);
-    let front = start(runtime, &store);
-    front.wait_until_proven(size);
-    std::thread::sleep(SETTLED);
-    again(&front); // Everything was younger than that when it was first read.
-    let unchanged = (0..5).map(|_| again(&front)).min().expect("some");
-    println!("  reload, nothing changed   {unchanged}");
-    let changed = (0..5).map(|n| {
-        renew(ca, &store, n);
-        again(&front)
-    });
-    let changed = changed.min().expect("some");
-    println!("  reload, one changed       {changed} (wanted: 150 of 10,000)");
-    runtime.block_on(round_trips(ca, &front, &store));
+struct Stage {
+    runtime: Runtime,
+    ca: Ca,
+    /// The front's own.
+    core: Option<usize>,
 }
 
-/// A store of this size, and what a front with it takes, in KiB.
-fn memory(runtime: &Runtime, ca: &Ca, size: usize) -> (Folder, u64) {
-    let store = Folder::new();
-    ca.write_root(store.path());
-    for n in 0..size {
-        lay(ca, store.path(), n);
+impl Stage {
+    fn measure(&self, size: usize, base: u64) {
+        let (store, memory) = self.memory(size);
+        let each = (memory - base) as f64 / size as f64;
+        println!("  memory of each            {each:8.2} KiB (wanted: 6)");
+
+        let live = store.path().join("live");
+        lookups(&live, size);
+        let front = self.start(&store);
+        front.wait_until_proven(size);
+        std::thread::sleep(SETTLED);
+        again(&front); // Everything was younger than that when it was first read.
+        let unchanged = (0..5).map(|_| again(&front)).min().expect("some");
+        println!("  reload, nothing changed   {unchanged}");
+        let changed = (0..5).map(|n| {
+            renew(&self.ca, &store, n);
+            again(&front)
+        });
+        let changed = changed.min().expect("some");
+        println!("  reload, one changed       {changed} (wanted: 150 of 10,000)");
+        self.runtime.block_on(round_trips(&self.ca, &front, &store));
     }
-    std::thread::sleep(SETTLED);
-    // The page cache is warm, as it is for whoever has just renewed.
-    drop(start(runtime, &store));
-    let begin = Instant::now();
-    let front = start(runtime, &store);
-    runtime.block_on(shake(ca, &front, &name(size - 1)));
-    let first = Taken { cpu: front.cpu(), wall: begin.elapsed() };
-    println!(
-        "  start to first handshake  {first} (wanted of 10,000: 2,000, better 600; of 100,000: 20,000, better 6,000)"
-    );
-    front.wait_until_proven(size);
-    println!("  … to all chains verified  {:8.0} ms", millis(begin.elapsed()));
-    (store, front.proportional_set())
+
+    /// A store of this size, and what a front with it takes, in KiB.
+    fn memory(&self, size: usize) -> (Folder, u64) {
+        let store = Folder::new();
+        self.ca.write_root(store.path());
+        for n in 0..size {
+            lay(&self.ca, store.path(), n);
+        }
+        std::thread::sleep(SETTLED);
+        // The page cache is warm, as it is for whoever has just renewed.
+        drop(self.start(&store));
+        let begin = Instant::now();
+        let front = self.start(&store);
+        self.runtime.block_on(shake(&self.ca, &front, &name(size - 1)));
+        let first = Taken { cpu: front.cpu(), wall: begin.elapsed() };
+        println!(
+            "  start to first handshake  {first} (wanted of 10,000: 2,000, better 600; of 100,000: 20,000, better 6,000)"
+        );
+        front.wait_until_proven(size);
+        println!("  … to all chains verified  {:8.0} ms", millis(begin.elapsed()));
+        (store, front.proportional_set())
+    }
+
+    fn start(&self, store: &Folder) -> Front {
+        let backend = self.runtime.block_on(backend::start());
+        let config = store.path().join("vestibule.yaml");
+        Front::vestibule(&store.path().join("live"), backend, &config, self.core)
+    }
 }
 
 trait Proven {
@@ -118,13 +137,6 @@ impl Proven for Front {
             self.wait("all chains are verified");
         }
     }
-}
-
-fn start(runtime: &Runtime, store: &Folder) -> Front {
-    let backend = runtime.block_on(backend::start());
-    let config = store.path().join("vestibule.yaml");
-    let core = cores::two().map(|(ours, _)| ours);
-    Front::vestibule(&store.path().join("live"), backend, &config, core)
 }
 
 fn name(n: usize) -> String {
