@@ -114,8 +114,9 @@ impl Courier<'_> {
     /// a new one, if that can do no harm.
     async fn with(&self, visit: Visit, patience: Duration, mut request: Request<Upload>) -> Tried {
         let key = visit.key().clone();
+        // Boxed, as whatever a request may do and most do not: each carries the weight of all it might.
         if key.h2c {
-            return self.by_trunk(visit, patience, request).await;
+            return Box::pin(self.by_trunk(visit, patience, request)).await;
         }
         if let Some(mut leg) = self.shelf(&key).take(&key, self.is_repeatable) {
             // One that is the client's own has been counted all the time.
@@ -130,7 +131,7 @@ impl Courier<'_> {
                 answered @ Tried::Answered(_) => return answered,
             }
         }
-        match self.dial(visit, patience).await {
+        match Box::pin(self.dial(visit, patience)).await {
             Ok(leg) => self.send(leg, request).await,
             Err(why) => Tried::Unsent(Box::new(request), why),
         }

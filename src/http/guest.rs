@@ -69,7 +69,7 @@ pub struct Share {
 
 impl Guest {
     /// What it has had so far.
-    pub(super) fn share(&self) -> Share {
+    pub fn share(&self) -> Share {
         let [up, down] = &self.had.octets;
         Share {
             requests: self.had.requests.load(Ordering::Relaxed),

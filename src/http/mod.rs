@@ -33,7 +33,7 @@ mod upload;
 mod web;
 mod wellknown;
 
-use std::io::Error;
+use std::{io::Error, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -93,18 +93,15 @@ pub struct Switched {
 /// anything.
 pub async fn serve(
     client: Client,
-    guest: Guest,
+    guest: &Arc<Guest>,
     stop: watch::Receiver<Stop>,
     opened: &mut impl FnMut(),
-) -> (Gone, Share) {
+) -> Gone {
     // A balancer that has agreed on HTTP/2 with the client may well speak HTTP/1.1 with us.
     let alpn = guest.facts.tls.as_ref().and_then(|t| t.alpn.as_deref());
-    let is_h2 = guest.ends_tls && alpn == Some(b"h2");
-    let guest = std::sync::Arc::new(guest);
-    let gone = if is_h2 {
-        Box::pin(connection::http2(client, &guest, stop, opened)).await
-    } else {
-        Box::pin(connection::http1(client, &guest, stop, opened)).await
-    };
-    (gone, guest.share())
+    if guest.ends_tls && alpn == Some(b"h2") {
+        // Boxed: a client that rests between two requests of HTTP/1.1 should not carry its weight.
+        return Box::pin(connection::http2(client, guest, stop, opened)).await;
+    }
+    connection::http1(client, guest, stop, opened).await
 }

@@ -139,7 +139,7 @@ impl<F: FnOnce()> Session<'_, F> {
         let clear = match self.policy.tls {
             TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
             TlsMode::None if self.policy.web.is_some() => {
-                return Box::pin(self.browse(Client::Tcp(tcp))).await;
+                return self.browse(Client::Tcp(tcp)).await;
             }
             TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
             TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
@@ -152,7 +152,7 @@ impl<F: FnOnce()> Session<'_, F> {
             Way::Done(end) => return Ok(end),
         };
         if self.policy.web.is_some() {
-            return Box::pin(self.browse(client)).await;
+            return self.browse(client).await;
         }
         match self.forward(&mut client, &mut Inbox::default(), Vec::new()).await? {
             Way::Done(end) => Ok(end),

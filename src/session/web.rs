@@ -1,5 +1,7 @@
 //! The way of a client that speaks HTTP.
 
+use std::sync::Arc;
+
 use super::{
     End,
     open::Open,
@@ -18,7 +20,7 @@ impl<F: FnOnce()> Session<'_, F> {
     /// The client speaks HTTP: each of its requests finds its own way.
     pub(super) async fn browse(&mut self, client: Client) -> Result<End, Parting> {
         let Some(web) = self.policy.web.clone() else { return Ok(End::Closed(Side::Client)) };
-        let guest = Guest {
+        let guest = Arc::new(Guest {
             facts: self.summary.facts(),
             ends_tls: self.summary.tls.is_some(),
             der: client.certificate().map(<[u8]>::to_vec),
@@ -28,19 +30,20 @@ impl<F: FnOnce()> Session<'_, F> {
             challenges: self.house.challenges.clone(),
             shelf: self.house.shelf.clone(),
             had: Had::default(),
-        };
+        });
         let mut logged_in = self.logged_in.take();
         let mut opened = || {
             if let Some(logged_in) = logged_in.take() {
                 logged_in();
             }
         };
-        let serving = http::serve(client, guest, self.house.stop.clone(), &mut opened);
-        let (gone, share) = Box::pin(serving).await;
+        let gone = http::serve(client, &guest, self.house.stop.clone(), &mut opened).await;
+        let share = guest.share();
         self.summary.requests = Some(share.requests);
         self.summary.octets = share.octets;
         self.summary.tried = Tried { count: u32::from(share.last.is_some()), last: share.last };
-        self.leave(gone).await
+        // Boxed: what a WebSocket needs is more than all that waits here for requests.
+        Box::pin(self.leave(gone)).await
     }
 
     /// A web client has left, or speaks something else from now on.
