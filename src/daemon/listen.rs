@@ -210,12 +210,12 @@ fn let_in(arrival: Arrival, manner: &Arc<Manner>, door: &Door, permit: Permit) {
         return;
     };
     let (house, alerts, alive) = (door.house.clone(), door.alerts.clone(), door.alive.clone());
+    let guard = PanicGuard { peer };
     tokio::spawn(async move {
-        let _guard = PanicGuard { peer };
         let summary = serve(arrival, &policy, &house, move || drop(stranger)).await;
         alerts.note(&summary);
         summary.log(&policy);
-        drop((permit, alive));
+        drop((permit, alive, guard));
     });
 }
 

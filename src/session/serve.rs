@@ -136,21 +136,24 @@ pub(super) enum Way<T, D = End> {
 
 impl<F: FnOnce()> Session<'_, F> {
     async fn live(&mut self, tcp: TcpStream) -> Result<End, Parting> {
-        let clear = match self.policy.tls {
-            TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
-            TlsMode::None if self.policy.web.is_some() => {
-                return self.browse(Client::Tcp(tcp)).await;
+        let wants_tls = {
+            let clear = match self.policy.tls {
+                TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
+                TlsMode::None if self.policy.web.is_some() => {
+                    return self.browse(Client::Tcp(tcp)).await;
+                }
+                TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
+                TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
+                    self.clear(tcp, Inbox::default(), Vec::new()).await?
+                }
+                TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
+            };
+            match clear {
+                Way::On(wants_tls) => wants_tls,
+                Way::Done(end) => return Ok(end),
             }
-            TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
-            TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
-                self.clear(tcp, Inbox::default(), Vec::new()).await?
-            }
-            TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
         };
-        let mut client = match clear {
-            Way::On(wants_tls) => self.handshake(wants_tls).await?,
-            Way::Done(end) => return Ok(end),
-        };
+        let mut client = self.handshake(wants_tls).await?;
         if self.policy.web.is_some() {
             return self.browse(client).await;
         }
@@ -266,14 +269,35 @@ impl<F: FnOnce()> Session<'_, F> {
 
     /// All about the client is known: a backend is dialled, and bytes flow. `Way::On`: a client in
     /// clear begins TLS, and these octets came behind its command.
-    ///
-    /// What is borrowed or forgotten here, a session need not keep for as long as it idles.
     async fn forward(
         &mut self,
         client: &mut Client,
         from_client: &mut Inbox,
         hello: Vec<u8>,
     ) -> Result<Way<Inbox>, Parting> {
+        // Boxed: what it takes to get there, a session need not keep for as long as it idles.
+        let mut open = match Box::pin(self.reach(client, from_client, hello)).await? {
+            Way::On(open) => open,
+            Way::Done(end) => return Ok(Way::Done(end)),
+        };
+        let outcome = self.relay(client, &mut open, from_client).await;
+        drop(open);
+        match outcome {
+            Outcome::StartTls(glued) => Ok(Way::On(glued)),
+            outcome => {
+                take_leave(client, b"", self.policy.timeouts.closing).await;
+                self.end(outcome).map(Way::Done)
+            }
+        }
+    }
+
+    /// Opens a session with a backend, and tells the client what came of it.
+    async fn reach(
+        &mut self,
+        client: &mut Client,
+        from_client: &mut Inbox,
+        hello: Vec<u8>,
+    ) -> Result<Way<Open>, Parting> {
         let Timeouts { connect, greeting, .. } = self.policy.timeouts;
         // Whoever waits for a backend there is to see it fail: that is remembered of it.
         let deadline = Instant::now() + connect + greeting + GRACE;
@@ -301,22 +325,14 @@ impl<F: FnOnce()> Session<'_, F> {
             return Err(Parting::new(Refusal::Timeout, Phase::Opening, Blame::Client, error));
         }
         open.to_client = Vec::new();
-        let outcome = self.relay(client, &mut open, std::mem::take(from_client)).await;
-        drop(open);
-        match outcome {
-            Outcome::StartTls(glued) => Ok(Way::On(glued)),
-            outcome => {
-                take_leave(client, b"", self.policy.timeouts.closing).await;
-                self.end(outcome).map(Way::Done)
-            }
-        }
+        Ok(Way::On(open))
     }
 
     pub(super) async fn relay(
         &mut self,
         client: &mut Client,
         open: &mut Open,
-        from_client: Inbox,
+        from_client: &mut Inbox,
     ) -> Outcome {
         let timeouts = &self.policy.timeouts;
         let (filtered, renewed) = self.policy.patience();
@@ -325,7 +341,7 @@ impl<F: FnOnce()> Session<'_, F> {
             client,
             backend: &mut open.link,
             filter: open.filter.take(),
-            from_client,
+            from_client: std::mem::take(from_client),
             from_backend: std::mem::take(&mut open.from_backend),
             farewell: &|why, out| self.policy.farewell(why, out),
             clock: Clock { filtered, renewed, idle: timeouts.idle, closing: timeouts.closing },

@@ -61,10 +61,10 @@ impl<F: FnOnce()> Session<'_, F> {
             Gone::Failed(error) if is_disconnect(&error) => (None, Ok(End::Truncated)),
             Gone::Failed(error) => return self.end(Outcome::Failed(Side::Client, error)),
             Gone::Upgraded(tunnel) => {
-                let Tunnel { mut client, from_client, backend } = *tunnel;
+                let Tunnel { mut client, mut from_client, backend } = *tunnel;
                 let Switched { link, inbox, visit } = backend;
                 let mut open = Open::plain(visit, link, inbox);
-                let outcome = self.relay(&mut client, &mut open, from_client).await;
+                let outcome = self.relay(&mut client, &mut open, &mut from_client).await;
                 let end = self.end(outcome);
                 (Some(client), end)
             }
