@@ -80,17 +80,18 @@ impl Courier<'_> {
         let mut search = pool.seek(self.guest.facts.peer.ip());
         let mut request = Request::from_parts(parts, upload);
         let mut told = false;
-        let deadline = Instant::now() + web.timeouts.connect;
+        let mut now = Instant::now();
+        let deadline = now + web.timeouts.connect;
         let mut last = UNAVAILABLE;
-        while let Some(visit) = search.next(Instant::now()) {
+        while let Some(visit) = search.next(now) {
             let key = visit.key().clone();
             self.guest.goes_to(&key.target);
             if !std::mem::replace(&mut told, true) && key.identity != Identity::None {
                 let told = self.guest.told();
                 told.tell(self.asked.authority.as_ref(), request.headers_mut());
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let patience = if search.has_more(Instant::now()) { left / 2 } else { left };
+            let left = deadline.saturating_duration_since(now);
+            let patience = if search.has_more(now) { left / 2 } else { left };
             match self.with(visit, patience, request).await {
                 Tried::Answered(answered) => {
                     let (response, route) = *answered;
@@ -102,7 +103,8 @@ impl Courier<'_> {
                     last = why;
                 }
             }
-            if Instant::now() >= deadline {
+            now = Instant::now();
+            if now >= deadline {
                 break;
             }
         }

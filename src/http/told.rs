@@ -1,6 +1,9 @@
 //! What backends are told of a client in header fields.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
+};
 
 use hyper::{
     HeaderMap, Version,
@@ -28,6 +31,8 @@ pub(super) struct Told {
     proto: HeaderValue,
     /// RFC 7239: `for` and `proto`.
     forwarded: String,
+    /// The whole of it for the host of the last request: most of a client's are for one.
+    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
     certificate: Vec<(HeaderName, HeaderValue)>,
     /// RFC 9110 §7.6.3: our name behind the version by which a request came.
     via: [HeaderValue; 3],
@@ -50,6 +55,7 @@ impl Told {
             port: value(&local.port().to_string()),
             proto: HeaderValue::from_static(proto),
             forwarded: format!("for={};proto={proto}", node(peer)),
+            last: Mutex::default(),
             certificate: client.map_or_else(Vec::new, |c| certificate(c, guest.der.as_deref())),
             via: [via("1.0"), via("1.1"), via("2.0")],
             is_trusted: guest.web.rules.forwarded_from.iter().any(|net| net.contains(peer.ip())),
@@ -91,20 +97,34 @@ impl Told {
                 headers.insert(name, value.clone());
             }
         }
-        let forwarded = match authority.and_then(|authority| authority.to_str().ok()) {
-            // RFC 7239 §4: a token needs no quotes; a colon makes it no token.
-            Some(host)
-                if host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) =>
-            {
-                value(&format!("{};host={host}", self.forwarded))
-            }
-            Some(host) => value(&format!("{};host=\"{host}\"", self.forwarded)),
+        let forwarded = match authority {
+            Some(authority) => self.forwarded(authority),
             None => value(&self.forwarded),
         };
         headers.append(FORWARDED, forwarded);
         for (name, value) in &self.certificate {
             headers.insert(name, value.clone());
         }
+    }
+
+    /// `Forwarded` of a request for this host.
+    fn forwarded(&self, authority: &HeaderValue) -> HeaderValue {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((host, forwarded)) = &*last
+            && host == authority
+        {
+            return forwarded.clone();
+        }
+        // RFC 7239 §4: a token needs no quotes; a colon makes it no token.
+        let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let forwarded = match authority.to_str() {
+            Ok(host) if host.bytes().all(is_fit) => format!("{};host={host}", self.forwarded),
+            Ok(host) => format!("{};host=\"{host}\"", self.forwarded),
+            Err(_) => self.forwarded.clone(),
+        };
+        let forwarded = value(&forwarded);
+        *last = Some((authority.clone(), forwarded.clone()));
+        forwarded
     }
 }
 

@@ -82,6 +82,28 @@ fn what_a_client_says_of_itself_is_not_believed() {
     }
 }
 
+/// A client may ask for several hosts on one connection.
+#[test]
+fn with_the_host_that_each_request_is_for() {
+    let (stage, recorder) = (Stage::set(), Recorder::start());
+    let config =
+        stage.config(&format!("w: {{ {} }}", at(recorder.address)), &clear("forward: true"));
+    let front = Front::start(&config);
+    let mut peer = connect(front.address(0));
+    for (host, said) in [
+        ("a.example.org", "a.example.org"),
+        ("a.example.org", "a.example.org"),
+        ("b.example.org", "b.example.org"),
+        ("a.example.org:80", "\"a.example.org:80\""),
+    ] {
+        peer.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let seen = recorder.next().1;
+        let forwarded = format!("forwarded: for=127.0.0.1;proto=http;host={said}\r\n");
+        assert!(seen.has(&forwarded), "{host}: {}", seen.head());
+        assert_eq!(answer(&mut peer).map(|(status, ..)| status), Some(200), "{host}");
+    }
+}
+
 /// TLS ends with a balancer that says so: its client is not sent to https once more, and the backend hears
 /// that it has come that way. Whatever the balancer has agreed on with it, HTTP/1.1 is spoken here.
 #[test]
