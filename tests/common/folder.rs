@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -30,6 +31,13 @@ impl Folder {
         fs::create_dir_all(path.parent().expect("a file below the folder"))
             .expect("folders can be made");
         fs::write(&path, content).expect("a file can be written");
+        path
+    }
+
+    /// The same for what only its owner may read and run.
+    pub fn program(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("a mode");
         path
     }
 }

@@ -1,6 +1,6 @@
 //! Who has no certificate gets one from an authority.
 
-use std::{os::unix::fs::PermissionsExt, path::Path};
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -11,6 +11,7 @@ use crate::{
         peer::connect,
         tls::{Client, NAME},
     },
+    knot::Knot,
     ordering::{Town, served},
     pebble::{Manner, Pebble},
 };
@@ -82,7 +83,7 @@ fn an_authority_that_was_not_sent_for_gets_no_answer() {
 fn by_dns() {
     let town = Town::new(Manner::default());
     // What the hook is told goes to the authority's DNS server; and is written down.
-    let hook = town.folder.write(
+    let hook = town.folder.program(
         "hook",
         format!(
             "#!/bin/sh -e\necho \"$1 $2\" >>{}\ncase $1 in\npresent) curl -sf -d \"{{\\\"host\\\":\\\"$2.\\\",\\\"value\\\":\\\"$3\\\"}}\" http://{1}/set-txt ;;\ncleanup) curl -sf -d \"{{\\\"host\\\":\\\"$2.\\\"}}\" http://{1}/clear-txt ;;\nesac\n",
@@ -90,7 +91,6 @@ fn by_dns() {
             town.pebble.dns_management()
         ),
     );
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o700)).unwrap();
     let more = format!("  hook: {}\n  domains: [[\"*.example.org\", {NAME}]]\n", hook.display());
     let front = Front::start(&town.config("dns-01", &more));
     served(&front, 0);
@@ -102,6 +102,34 @@ fn by_dns() {
         let (given, taken) = (count(&format!("present {name}")), count(&format!("cleanup {name}")));
         assert_eq!((given, taken), (1, 1), "{heard}");
     }
+}
+
+/// RFC 2136, with the hook that is shipped: a DNS server takes the record, shows it to the authority, and lets
+/// go of it; what the key may not change is refused in its own words.
+#[test]
+fn by_updates_of_a_zone() {
+    let mut pebble = Pebble::down(Manner::default());
+    let at = (pebble.ground.address, pebble.ground.port()).into();
+    let ours = ["_acme-challenge.example.org", "_acme-challenge.mail.example.org"];
+    let dns = Knot::start(at, &ours);
+    pebble.asks(dns.address);
+    pebble.come();
+    let town = Town::of(pebble);
+    let hook = dns.hook();
+    let more = |domains: &str| format!("  hook: {}\n  domains: {domains}\n", hook.display());
+    let config = town.config("dns-01", &more("[[\"*.example.org\", mail.example.org]]"));
+    let front = Front::start(&config);
+    served(&front, 0);
+    town.shown();
+    for name in ours {
+        assert_eq!(dns.records(name), "", "{name}");
+    }
+    let mark = front.mark();
+    front.configure(&town.config("dns-01", &more("[pop.example.org]")));
+    front.reload();
+    let said = front
+        .wait("it is said", mark, |line| line["level"] == "WARN" && line["names"].is_string());
+    assert!(said["message"].as_str().unwrap().contains("update failed: NOTAUTH"), "{said}");
 }
 
 #[test]

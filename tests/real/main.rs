@@ -19,6 +19,7 @@ mod exim;
 mod haproxy;
 mod harness;
 mod jail;
+mod knot;
 mod known;
 mod mail_comes_out;
 mod mail_goes_in;

@@ -132,6 +132,11 @@ impl Pebble {
         }
     }
 
+    /// It asks another DNS server from its next beginning on.
+    pub(crate) fn asks(&mut self, server: SocketAddr) {
+        self.dns_at = server;
+    }
+
     /// It begins, and knows nothing of what was before.
     pub(crate) fn come(&mut self) {
         let leaf = self.ca.leaf(&[&self.ground.address.to_string()], Kind::Ecdsa);
@@ -255,7 +260,7 @@ impl Pebble {
 }
 
 /// Waits until somebody listens there.
-fn reached(at: SocketAddr, who: &str) {
+pub(crate) fn reached(at: SocketAddr, who: &str) {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(at).is_err() {
         assert!(Instant::now() < deadline, "{who} does not listen on {at}");
