@@ -117,18 +117,18 @@ fn by_updates_of_a_zone() {
     let town = Town::of(pebble);
     let hook = dns.hook();
     let more = |domains: &str| format!("  hook: {}\n  domains: {domains}\n", hook.display());
-    let config = town.config("dns-01", &more("[[\"*.example.org\", mail.example.org]]"));
-    let front = Front::start(&config);
+    let first = "[\"*.example.org\", mail.example.org]";
+    let front = Front::start(&town.config("dns-01", &more(&format!("[{first}]"))));
     served(&front, 0);
     town.shown();
     for name in ours {
         assert_eq!(dns.records(name), "", "{name}");
     }
     let mark = front.mark();
-    front.configure(&town.config("dns-01", &more("[pop.example.org]")));
+    front.configure(&town.config("dns-01", &more(&format!("[{first}, pop.example.org]"))));
     front.reload();
-    let said = front
-        .wait("it is said", mark, |line| line["level"] == "WARN" && line["names"].is_string());
+    let said =
+        front.wait("it is said", mark, |line| line["level"] == "WARN" && line["names"].is_string());
     assert!(said["message"].as_str().unwrap().contains("update failed: NOTAUTH"), "{said}");
 }
 
