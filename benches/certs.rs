@@ -295,11 +295,7 @@ impl Loop {
     fn start(core: Option<usize>) -> Self {
         let mut command = Command::new("nice");
         command.args(["-n", "19", "sh", "-c", "while :; do :; done"]);
-        let started = match core {
-            Some(core) => cores::on(core, || command.spawn()),
-            None => command.spawn(),
-        };
-        Self(started.expect("a shell"))
+        Self(cores::on(core, || command.spawn()).expect("a shell"))
     }
 }
 

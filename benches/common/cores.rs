@@ -16,8 +16,9 @@ pub fn stay_on(core: usize) {
     sched_setaffinity(None, &only).expect("a core of our own");
 }
 
-/// Starts something on another core than ours.
-pub fn on<R>(core: usize, start: impl FnOnce() -> R) -> R {
+/// Starts something on another core than ours, if there is one.
+pub fn on<R>(core: Option<usize>, start: impl FnOnce() -> R) -> R {
+    let Some(core) = core else { return start() };
     let ours = sched_getaffinity(None).expect("our own cores can be asked for");
     stay_on(core);
     let started = start();

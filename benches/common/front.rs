@@ -64,11 +64,7 @@ impl Front {
             command.env("SSL_CERT_FILE", root);
         }
         command.args(["serve", "--config"]).arg(config).stdin(Stdio::null()).stderr(Stdio::piped());
-        let child = match core {
-            Some(core) => cores::on(core, || command.spawn()),
-            None => command.spawn(),
-        };
-        let mut child = child.expect("the binary runs");
+        let mut child = cores::on(core, || command.spawn()).expect("the binary runs");
         let log = child.stderr.take().expect("a pipe");
         let (addresses, said) = until_ready(log);
         let address = *addresses.first().expect("the front listens");

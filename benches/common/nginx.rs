@@ -1,8 +1,8 @@
 //! nginx as a front beside ours.
 
 use std::{
-    fs, net,
-    net::{SocketAddr, TcpListener},
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -26,16 +26,12 @@ pub fn start(folder: &Path, text: &str, address: SocketAddr, core: Option<usize>
     fs::write(&config, text).expect("the configuration can be written");
     let mut command = Command::new("nginx");
     command.arg("-c").arg(&config).stdin(Stdio::null()).stderr(Stdio::piped());
-    let child = match core {
-        Some(core) => cores::on(core, || command.spawn()),
-        None => command.spawn(),
-    };
-    let mut child = child.expect("nginx starts");
+    let mut child = cores::on(core, || command.spawn()).expect("nginx starts");
     drain(child.stderr.take().expect("a pipe"));
     let front = Front::other(child, address);
     let listens = (0..500).any(|_| {
         thread::sleep(Duration::from_millis(10));
-        net::TcpStream::connect(address).is_ok()
+        TcpStream::connect(address).is_ok()
     });
     assert!(listens, "nginx does not start");
     front

@@ -52,7 +52,7 @@ backend mail
     fs::write(config, text).expect("the configuration can be written");
     let mut command = Command::new("haproxy");
     command.arg("-db").arg("-f").arg(config).stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut child = cores::on(core, || command.spawn()).expect("haproxy starts");
+    let mut child = cores::on(Some(core), || command.spawn()).expect("haproxy starts");
     drain(child.stderr.take().expect("a pipe"));
     Front::other(child, address)
 }

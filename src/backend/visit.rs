@@ -28,12 +28,6 @@ impl Visit {
         Self { backend, client, begin: Instant::now() }
     }
 
-    /// Another stay of the same client with the same backend.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        Self::new(self.backend.clone(), self.client)
-    }
-
     /// What is visited.
     #[must_use]
     pub fn key(&self) -> &Key {

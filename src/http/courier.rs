@@ -120,9 +120,7 @@ impl Courier<'_> {
         if key.h2c {
             return Box::pin(self.by_trunk(visit, patience, request)).await;
         }
-        if let Some(mut leg) = self.shelf(&key).take(&key, self.is_repeatable) {
-            // One that is the client's own has been counted all the time.
-            leg.visit.get_or_insert_with(|| visit.again());
+        if let Some(leg) = self.shelf(&key).take(&key, self.is_repeatable) {
             let again = self.is_repeatable.then(|| copy(&request));
             match self.send(leg, request).await {
                 Tried::Unsent(unsent, _) => request = *unsent,
@@ -130,7 +128,14 @@ impl Courier<'_> {
                     Some(copied) if why == BROKEN => request = copied,
                     _ => return Tried::Lost(why),
                 },
-                answered @ Tried::Answered(_) => return answered,
+                Tried::Answered(mut answered) => {
+                    visit.served();
+                    if let Route::Leg(leg) = &mut answered.1 {
+                        // One that is the client's own has been counted all the time.
+                        leg.visit.get_or_insert(visit);
+                    }
+                    return Tried::Answered(answered);
+                }
             }
         }
         match Box::pin(self.dial(visit, patience)).await {

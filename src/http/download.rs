@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+
 use super::{Shelf, body::Broken, guest::Open, leg::Leg, stall::Stall};
 use crate::backend::{Key, Visit};
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 /// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
 /// it came from once all has been read; if not all is, it is closed.

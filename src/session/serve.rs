@@ -136,24 +136,21 @@ pub(super) enum Way<T, D = End> {
 
 impl<F: FnOnce()> Session<'_, F> {
     async fn live(&mut self, tcp: TcpStream) -> Result<End, Parting> {
-        let wants_tls = {
-            let clear = match self.policy.tls {
-                TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
-                TlsMode::None if self.policy.web.is_some() => {
-                    return self.browse(Client::Tcp(tcp)).await;
-                }
-                TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
-                TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
-                    self.clear(tcp, Inbox::default(), Vec::new()).await?
-                }
-                TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
-            };
-            match clear {
-                Way::On(wants_tls) => wants_tls,
-                Way::Done(end) => return Ok(end),
+        let clear = match self.policy.tls {
+            TlsMode::Implicit => Way::On(WantsTls { tcp, glued: Inbox::default() }),
+            TlsMode::None if self.policy.web.is_some() => {
+                return self.browse(Client::Tcp(tcp)).await;
             }
+            TlsMode::None => self.clear(tcp, Inbox::default(), Vec::new()).await?,
+            TlsMode::Starttls | TlsMode::StarttlsOptional if self.offer == Offer::TLS => {
+                self.clear(tcp, Inbox::default(), Vec::new()).await?
+            }
+            TlsMode::Starttls | TlsMode::StarttlsOptional => self.greet(tcp).await?,
         };
-        let mut client = self.handshake(wants_tls).await?;
+        let mut client = match clear {
+            Way::On(wants_tls) => self.handshake(wants_tls).await?,
+            Way::Done(end) => return Ok(end),
+        };
         if self.policy.web.is_some() {
             return self.browse(client).await;
         }
