@@ -5,7 +5,7 @@ use std::{
     error::Error as _,
     future::{Future, poll_fn},
     io,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     task::{Poll, ready},
     time::Duration,
@@ -23,7 +23,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{Gone, Guest, Tunnel, body::Answer, exchange::exchange, io::Io, streams::Streams};
+use super::{
+    Gone, Guest, Tunnel,
+    body::Answer,
+    exchange::{Answering, exchange},
+    io::Io,
+    streams::Streams,
+};
 use crate::{
     values::Stop,
     wire::{Client, Inbox},
@@ -58,12 +64,10 @@ impl Service<Request<Incoming>> for Reception {
     type Response = Response<Answer>;
     type Error = Infallible;
     // Boxed: a client that has asked for nothing should not carry its weight.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let guest = self.guest.clone();
-        let progress = self.streams.as_ref().map(Streams::begin);
-        Box::pin(async move { Ok(exchange(guest, progress, request).await) })
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        exchange(&self.guest, self.streams.as_ref().map(Streams::begin), request)
     }
 }
 

@@ -10,12 +10,12 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::{Body, Incoming},
     header::{CONNECTION, HeaderValue, UPGRADE},
-    http::request::Parts,
+    http::response::Parts,
 };
 use tokio::time::timeout;
 
 use super::{
-    Guest, Shelf, Switched,
+    Guest, Switched,
     answer::Refusal,
     body::Answer,
     download::{Download, Way},
@@ -23,6 +23,7 @@ use super::{
     guest::Open,
     judge::Asked,
     leg::Leg,
+    shelf::Place,
     trunk::Trunk,
     upload::{TooSlow, Upload},
 };
@@ -41,67 +42,53 @@ const LATE: Refusal =
 const SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
 const CUT: Refusal = Refusal::bad("The request breaks off.\n");
 
-/// The way that a request has gone, and its answer comes by.
-enum Route {
-    Leg(Leg),
-    /// The backend counts it for as long as this is there.
-    Trunk(Visit),
-}
-
 /// One request, as it looks for a backend.
-pub(super) struct Courier<'a> {
-    pub(super) guest: &'a Arc<Guest>,
+pub(super) struct Courier {
+    pub(super) guest: Arc<Guest>,
     pub(super) asked: Asked,
     /// Whether it can be said again without harm.
     pub(super) is_repeatable: bool,
     pub(super) has_upgrade: bool,
+    /// It is here while no backend has seen it.
+    pub(super) request: Option<Request<Upload>>,
+    /// The same once more, for when a connection turns out to be closed.
+    pub(super) again: Option<Request<Upload>>,
+    /// It is open until its answer has gone.
+    pub(super) open: Option<Open>,
 }
 
-/// What came of one try.
-enum Tried {
-    /// It goes on with this.
-    Answered(Box<(Response<Incoming>, Route)>),
+/// What came of a try without an answer.
+enum Miss {
     /// The request has not been seen by anybody.
-    Unsent(Box<Request<Upload>>, Refusal),
+    Unsent(Refusal),
     /// It may have been.
     Lost(Refusal),
 }
 
-impl Courier<'_> {
+impl Courier {
     /// Takes it to a backend, or to several until one answers.
-    pub(super) async fn go(
-        &self,
-        parts: Parts,
-        upload: Upload,
-        open: Open,
-    ) -> Result<Response<Answer>, Refusal> {
-        let web = &self.guest.web;
-        let pool = web.pool(self.asked.host.as_deref());
-        let mut search = pool.seek(self.guest.facts.peer.ip());
-        let mut request = Request::from_parts(parts, upload);
+    pub(super) async fn go(&mut self) -> Result<Response<Answer>, Refusal> {
+        let guest = self.guest.clone();
+        let pool = guest.web.pool(self.asked.host.as_deref());
+        let mut search = pool.seek(guest.facts.peer.ip());
         let mut told = false;
         let mut now = Instant::now();
-        let deadline = now + web.timeouts.connect;
+        let deadline = now + guest.web.timeouts.connect;
         let mut last = UNAVAILABLE;
         while let Some(visit) = search.next(now) {
-            let key = visit.key().clone();
-            self.guest.goes_to(&key.target);
-            if !std::mem::replace(&mut told, true) && key.identity != Identity::None {
-                let told = self.guest.told();
-                told.tell(self.asked.authority.as_ref(), request.headers_mut());
+            guest.goes_to(&visit.key().target);
+            if visit.key().identity != Identity::None
+                && !std::mem::replace(&mut told, true)
+                && let Some(request) = &mut self.request
+            {
+                guest.told().tell(self.asked.authority.as_ref(), request.headers_mut());
             }
             let left = deadline.saturating_duration_since(now);
             let patience = if search.has_more(now) { left / 2 } else { left };
-            match self.with(visit, patience, request).await {
-                Tried::Answered(answered) => {
-                    let (response, route) = *answered;
-                    return self.answer(response, route, &key, open);
-                }
-                Tried::Lost(why) => return Err(why),
-                Tried::Unsent(unsent, why) => {
-                    request = *unsent;
-                    last = why;
-                }
+            match self.with(visit, patience).await {
+                Ok(response) => return Ok(response),
+                Err(Miss::Lost(why)) => return Err(why),
+                Err(Miss::Unsent(why)) => last = why,
             }
             now = Instant::now();
             if now >= deadline {
@@ -114,108 +101,99 @@ impl Courier<'_> {
 
     /// One backend. A connection that turns out to be closed is no answer: then it is tried again on
     /// a new one, if that can do no harm.
-    async fn with(&self, visit: Visit, patience: Duration, mut request: Request<Upload>) -> Tried {
-        let key = visit.key().clone();
+    async fn with(&mut self, visit: Visit, patience: Duration) -> Result<Response<Answer>, Miss> {
         // Boxed, as whatever a request may do and most do not: each carries the weight of all it might.
-        if key.h2c {
-            return Box::pin(self.by_trunk(visit, patience, request)).await;
+        if visit.key().h2c {
+            return Box::pin(self.by_trunk(visit, patience)).await;
         }
-        if let Some(leg) = self.shelf(&key).take(&key, self.is_repeatable) {
-            let again = self.is_repeatable.then(|| copy(&request));
-            match self.send(leg, request).await {
-                Tried::Unsent(unsent, _) => request = *unsent,
-                Tried::Lost(why) => match again {
-                    Some(copied) if why == BROKEN => request = copied,
-                    _ => return Tried::Lost(why),
-                },
-                Tried::Answered(mut answered) => {
+        let home = self.home(visit.key());
+        if let Some(mut leg) = home.take(self.is_repeatable) {
+            self.again = self.request.as_ref().filter(|_| self.is_repeatable).map(copy);
+            match self.send(&mut leg).await {
+                Ok(response) => {
                     visit.served();
-                    if let Route::Leg(leg) = &mut answered.1 {
-                        // One that is the client's own has been counted all the time.
-                        leg.visit.get_or_insert(visit);
-                    }
-                    return Tried::Answered(answered);
+                    // One that is the client's own has been counted all the time.
+                    leg.visit.get_or_insert(visit);
+                    return self.answer(response, leg, home);
                 }
+                Err(Miss::Unsent(_)) => {}
+                Err(Miss::Lost(BROKEN)) if self.again.is_some() => self.request = self.again.take(),
+                Err(lost) => return Err(lost),
             }
         }
-        match Box::pin(self.dial(visit, patience)).await {
-            Ok(leg) => self.send(leg, request).await,
-            Err(why) => Tried::Unsent(Box::new(request), why),
-        }
+        let mut leg = Box::pin(self.dial(visit, patience)).await.map_err(Miss::Unsent)?;
+        let response = self.send(&mut leg).await?;
+        self.answer(response, leg, home)
     }
 
-    async fn send(&self, mut leg: Leg, request: Request<Upload>) -> Tried {
+    async fn send(&mut self, leg: &mut Leg) -> Result<Response<Incoming>, Miss> {
+        let request = self.request.take().ok_or(Miss::Lost(BROKEN))?;
         let patience = self.guest.web.timeouts.http_response;
         match timeout(patience, leg.send(request)).await {
             Ok(Ok(response)) => {
                 if let Some(visit) = &leg.visit {
                     visit.served();
                 }
-                Tried::Answered(Box::new((response, Route::Leg(leg))))
+                Ok(response)
             }
             Ok(Err(mut error)) => {
-                let unsent = error.take_message();
+                self.request = error.take_message();
                 let error = error.into_error();
                 tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
                 if let Some(visit) = leg.visit.as_ref().filter(|_| !leg.is_used && !error.is_user())
                 {
                     visit.failed(&error);
                 }
-                match unsent {
-                    // What the client sends is no body, or breaks off.
-                    _ if error.is_user() => Tried::Lost(fault(&error)),
-                    Some(unsent) => Tried::Unsent(Box::new(unsent), BROKEN),
-                    None => Tried::Lost(BROKEN),
+                // What the client sends is no body, or breaks off.
+                if error.is_user() {
+                    return Err(Miss::Lost(fault(&error)));
                 }
+                Err(if self.request.is_some() { Miss::Unsent(BROKEN) } else { Miss::Lost(BROKEN) })
             }
-            Err(_) => Tried::Lost(LATE),
+            Err(_) => Err(Miss::Lost(LATE)),
         }
     }
 
     /// The same where all requests share one connection.
     async fn by_trunk(
-        &self,
+        &mut self,
         visit: Visit,
         patience: Duration,
-        mut request: Request<Upload>,
-    ) -> Tried {
-        let place = self.shelf(visit.key()).trunk(visit.key());
+    ) -> Result<Response<Answer>, Miss> {
+        let home = self.home(visit.key());
         for is_last in [false, true] {
             let (mut trunk, is_new) = {
                 // Those who come while it is made wait for it.
-                let mut place = place.lock().await;
+                let mut place = home.trunk.lock().await;
                 match place.as_ref().filter(|trunk| trunk.is_open()) {
                     Some(trunk) => (trunk.clone(), false),
                     None => {
-                        let begun = async {
-                            let link = self.link(&visit, patience).await?;
-                            Trunk::begin(link).await.map_err(|_| BROKEN)
-                        };
-                        match begun.await {
-                            Ok(trunk) => (place.insert(trunk).clone(), true),
-                            Err(why) => return Tried::Unsent(Box::new(request), why),
-                        }
+                        let link = self.link(&visit, patience).await.map_err(Miss::Unsent)?;
+                        let trunk = Trunk::begin(link).await.map_err(|_| Miss::Unsent(BROKEN))?;
+                        (place.insert(trunk).clone(), true)
                     }
                 }
             };
-            let again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
+            let request = self.request.take().ok_or(Miss::Lost(BROKEN))?;
+            self.again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
             match timeout(self.guest.web.timeouts.http_response, trunk.send(request)).await {
                 Ok(Ok(response)) => {
                     visit.served();
-                    return Tried::Answered(Box::new((response, Route::Trunk(visit))));
+                    let (parts, body) = response.into_parts();
+                    return Ok(self.passed_on(parts, body, Way::Trunk(visit)));
                 }
-                Ok(Err(error)) if error.is_user() => return Tried::Lost(fault(&error)),
+                Ok(Err(error)) if error.is_user() => return Err(Miss::Lost(fault(&error))),
                 Ok(Err(error)) => {
                     tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
-                    match again {
-                        Some(copied) => request = copied,
-                        None => return Tried::Lost(BROKEN),
+                    if self.again.is_none() {
+                        break;
                     }
+                    self.request = self.again.take();
                 }
-                Err(_) => return Tried::Lost(LATE),
+                Err(_) => return Err(Miss::Lost(LATE)),
             }
         }
-        Tried::Lost(BROKEN)
+        Err(Miss::Lost(BROKEN))
     }
 
     /// A new connection, on which nothing has been said yet but who the client is.
@@ -226,7 +204,7 @@ impl Courier<'_> {
 
     /// A link to a backend that knows who comes by it.
     async fn link(&self, visit: &Visit, patience: Duration) -> Result<Link, Refusal> {
-        let (guest, key) = (self.guest, visit.key());
+        let (guest, key) = (&self.guest, visit.key());
         let failed = |why: String| {
             visit.failed(&why);
             tracing::debug!(id = %guest.facts.id, %why, "the backend cannot be spoken with");
@@ -249,52 +227,52 @@ impl Courier<'_> {
 
     /// Where connections to this backend wait: one that was announced as this client's is nobody
     /// else's.
-    fn shelf(&self, key: &Key) -> &Arc<Shelf> {
-        if key.identity.is_announced() { &self.guest.had.own } else { &self.guest.shelf }
+    fn home(&self, key: &Key) -> Arc<Place> {
+        let guest = &self.guest;
+        let shelf = if key.identity.is_announced() { &guest.had.own } else { &guest.shelf };
+        shelf.place(key)
     }
 
+    /// What a backend has answered, as the client gets it.
     fn answer(
-        &self,
+        &mut self,
         response: Response<Incoming>,
-        route: Route,
-        key: &Key,
-        open: Open,
-    ) -> Result<Response<Answer>, Refusal> {
-        let (mut parts, body) = response.into_parts();
-        let way = match route {
-            Route::Leg(leg) if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
-                return self.switch(&parts.headers, leg);
-            }
-            Route::Leg(leg) => Way::leg(leg, key, self.shelf(key)),
-            Route::Trunk(visit) => Way::Trunk(visit),
-        };
+        leg: Leg,
+        home: Arc<Place>,
+    ) -> Result<Response<Answer>, Miss> {
+        let (parts, body) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(parts.headers, leg).ok_or(Miss::Lost(BROKEN));
+        }
+        Ok(self.passed_on(parts, body, Way::Leg { leg, home }))
+    }
+
+    fn passed_on(&mut self, mut parts: Parts, body: Incoming, way: Way) -> Response<Answer> {
         fields::take_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
         // hyper's own, of which nobody else knows anything.
         parts.extensions.clear();
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
-        let body = match way {
-            None => Answer::EMPTY,
-            Some(way) => Answer::Backends(Box::new(Download::new(body, way, patience, open))),
-        };
-        Ok(Response::from_parts(parts, body))
+        let body = way.map_or(Answer::EMPTY, |way| {
+            Answer::Backends(Box::new(Download::new(body, way, patience, self.open.take())))
+        });
+        Response::from_parts(parts, body)
     }
 
-    /// The backend speaks something else from now on: what this client has asked for.
-    fn switch(&self, headers: &HeaderMap, leg: Leg) -> Result<Response<Answer>, Refusal> {
-        let to = fields::upgrade(headers).filter(|_| self.has_upgrade).ok_or(BROKEN)?;
+    /// The backend speaks something else from now on: what this client has asked for. `None`: it has not.
+    fn switch(&self, headers: HeaderMap, leg: Leg) -> Option<Response<Answer>> {
+        let to = fields::upgrade(&headers).filter(|_| self.has_upgrade)?;
         let (link, inbox, visit) = leg.into_parts();
-        let visit = visit.ok_or(BROKEN)?;
-        self.guest.switch(Switched { link, inbox, visit });
+        self.guest.switch(Switched { link, inbox, visit: visit? });
         let mut response = Response::new(Answer::EMPTY);
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = headers.clone();
-        fields::take_hop_by_hop(response.headers_mut());
+        *response.headers_mut() = headers;
         let headers = response.headers_mut();
+        fields::take_hop_by_hop(headers);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, to);
-        Ok(response)
+        Some(response)
     }
 }
 

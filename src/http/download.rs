@@ -9,8 +9,8 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
-use super::{Shelf, body::Broken, guest::Open, leg::Leg, stall::Stall};
-use crate::backend::{Key, Visit};
+use super::{body::Broken, guest::Open, leg::Leg, shelf::Place, stall::Stall};
+use crate::backend::Visit;
 
 /// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
 /// it came from once all has been read; if not all is, it is closed.
@@ -19,7 +19,8 @@ pub(super) struct Download {
     way: Option<Way>,
     patience: Duration,
     stall: Stall,
-    open: Open,
+    /// The request, for as long as this is not at its end.
+    open: Option<Open>,
 }
 
 /// The connection that an answer comes by.
@@ -27,19 +28,14 @@ pub(super) enum Way {
     /// This answer has it for itself.
     Leg {
         leg: Leg,
-        key: Key,
         /// Where it waits for the next request.
-        home: Arc<Shelf>,
+        home: Arc<Place>,
     },
     /// It shares it with others, and the backend counts it.
     Trunk(#[expect(dead_code, reason = "it is there to be dropped")] Visit),
 }
 
 impl Way {
-    pub(super) fn leg(leg: Leg, key: &Key, home: &Arc<Shelf>) -> Self {
-        Self::Leg { leg, key: key.clone(), home: home.clone() }
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) {
         if let Self::Leg { leg, .. } = self {
             leg.poll(cx);
@@ -49,23 +45,28 @@ impl Way {
     /// Brings a connection home, if it can be used again. If not, it must not end before the answer has
     /// gone out: to let go of a request's body is to tell an HTTP/2 client that it was in vain.
     pub(super) fn home(self) -> Option<Self> {
-        let Self::Leg { mut leg, key, home } = self else { return None };
+        let Self::Leg { mut leg, home } = self else { return None };
         if !leg.poll_free(&mut Context::from_waker(Waker::noop())) {
-            return Some(Self::Leg { leg, key, home });
+            return Some(Self::Leg { leg, home });
         }
         leg.is_used = true;
         // One that many clients share is nobody's while it waits.
-        if !key.identity.is_announced() {
-            leg.visit = None;
-        }
-        home.put(&key, leg);
+        leg.visit.take_if(|visit| !visit.key().identity.is_announced());
+        home.put(leg);
         None
     }
 }
 
 impl Download {
-    pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Open) -> Self {
+    pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Option<Open>) -> Self {
         Self { from, way: Some(way), patience, stall: Stall::default(), open }
+    }
+
+    /// Whose turn it is: see [`Open::progress`].
+    fn progress(&self, is_wanted: bool) {
+        if let Some(open) = &self.open {
+            open.progress(is_wanted);
+        }
     }
 
     /// hyper asks no more once it knows that there is no more.
@@ -87,14 +88,14 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = &mut *self;
-        this.open.progress(true);
+        this.progress(true);
         if let Some(way) = &mut this.way {
             way.poll(cx);
         }
         match Pin::new(&mut this.from).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stall.ends();
-                this.open.progress(false);
+                this.progress(false);
                 this.perhaps_over();
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -6,7 +6,7 @@ use hyper::{
 };
 
 /// RFC 9110 §7.6.1, and what older clients and servers send.
-const OF_A_CONNECTION: [HeaderName; 7] = [
+static OF_A_CONNECTION: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -31,27 +31,26 @@ const NOT_NAMED: [&str; 8] = [
 /// Takes out what belongs to the connection that a message came by: RFC 9110 §7.6.1. Whether the
 /// sender would take trailers.
 pub(super) fn take_hop_by_hop(headers: &mut HeaderMap) -> bool {
-    let takes_trailers = headers
-        .get_all(TE)
-        .iter()
-        .flat_map(tokens)
-        .any(|token| token.eq_ignore_ascii_case("trailers"));
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(tokens)
-            .filter_map(|token| token.parse().ok())
-            .filter(|name: &HeaderName| !NOT_NAMED.contains(&name.as_str()))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    // Most messages have one of these or none: to look once is cheaper than to look for each.
+    let mut out: Vec<HeaderName> =
+        headers.keys().filter(|name| OF_A_CONNECTION.contains(name)).cloned().collect();
+    let takes_trailers = out.contains(&TE)
+        && tokens_of(headers, TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    if out.contains(&CONNECTION) {
+        let is_plain = |token: &&str| !["close", "keep-alive"].contains(token);
+        let named = tokens_of(headers, CONNECTION).filter(is_plain);
+        let named = named.filter_map(|token| token.parse().ok());
+        out.extend(named.filter(|name: &HeaderName| !NOT_NAMED.contains(&name.as_str())));
     }
-    for name in &OF_A_CONNECTION {
+    for name in out {
         headers.remove(name);
     }
     takes_trailers
+}
+
+/// The members of all lists of this name.
+fn tokens_of(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).iter().flat_map(tokens)
 }
 
 /// RFC 9113 §8.2.3: crumbs of a cookie are one cookie again where HTTP/1.1 is spoken.
@@ -67,12 +66,7 @@ pub(super) fn gather_cookies(headers: &mut HeaderMap) {
 
 /// The protocols that a message offers to switch to (RFC 9110 §7.8), where it does so by the book.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let is_meant = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(tokens)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"));
-    if !is_meant {
+    if !tokens_of(headers, CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade")) {
         return None;
     }
     let mut offers = headers.get_all(UPGRADE).iter();

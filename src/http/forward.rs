@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hyper::{
-    Method, Request, Response, StatusCode, Version,
+    Method, Request, StatusCode, Version,
     body::{Body, Incoming},
     header::{CONNECTION, EXPECT, HOST, HeaderValue, TE, UPGRADE},
     http::request::Parts,
@@ -13,7 +13,6 @@ use hyper::{
 use super::{
     Guest,
     answer::Refusal,
-    body::Answer,
     courier::{BROKEN, Courier},
     fields,
     guest::Open,
@@ -23,14 +22,14 @@ use super::{
 
 const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a circle.\n");
 
-/// Passes a request on, and returns the backend's answer.
-pub(super) async fn forward(
+/// Makes a request ready for any backend.
+pub(super) fn prepare(
     guest: &Arc<Guest>,
     asked: Asked,
     mut parts: Parts,
     body: Incoming,
     open: Open,
-) -> Result<Response<Answer>, Refusal> {
+) -> Result<Courier, Refusal> {
     let told = guest.told();
     if told.goes_in_a_circle(&parts.headers) {
         return Err(CIRCLE);
@@ -62,13 +61,15 @@ pub(super) async fn forward(
     } else {
         parts.headers.remove(EXPECT);
     }
-    let courier = Courier {
-        guest,
+    Ok(Courier {
+        guest: guest.clone(),
         is_repeatable: is_empty && is_idempotent(&parts.method),
         has_upgrade: upgrade.is_some(),
+        request: Some(Request::from_parts(parts, upload)),
+        again: None,
         asked,
-    };
-    courier.go(parts, upload, open).await
+        open: Some(open),
+    })
 }
 
 /// RFC 9110 §9.2.2.

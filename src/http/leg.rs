@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     future::poll_fn,
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Instant,
 };
@@ -75,19 +75,16 @@ impl Leg {
 
     /// Sends a request, and waits for the head of its answer. A request that cannot have reached the
     /// backend comes back with the error.
-    pub(super) async fn send(
+    pub(super) fn send(
         &mut self,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|cx| {
-            if !self.is_over && Pin::new(&mut *self.connection).poll_without_shutdown(cx).is_ready()
-            {
-                self.is_over = true;
-            }
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>> {
+        // Boxed: whoever waits is moved about while it is made, and should be small.
+        let mut answer = Box::pin(self.sender.try_send_request(request));
+        poll_fn(move |cx| {
+            self.poll(cx);
             answer.as_mut().poll(cx)
         })
-        .await
     }
 
     /// The connection itself, after it has left HTTP, and what was read of it already.

@@ -22,19 +22,21 @@ const MOST: usize = 64;
 
 /// Connections to backends, each of them free for the next request.
 #[derive(Default)]
-pub struct Shelf {
-    legs: Mutex<Legs>,
-    trunks: Mutex<HashMap<Key, Place>>,
-}
-
-/// Where the one connection to a backend is, or is about to be: whoever makes it holds the lock.
-pub(super) type Place = Arc<tokio::sync::Mutex<Option<Trunk>>>;
+pub struct Shelf(Mutex<Places>);
 
 #[derive(Default)]
-struct Legs {
-    by_key: HashMap<Key, Vec<Leg>>,
+struct Places {
+    by_key: HashMap<Key, Arc<Place>>,
     /// Somebody throws away what nobody wants any more.
     is_swept: bool,
+}
+
+/// Where connections to one backend wait.
+#[derive(Default)]
+pub(super) struct Place {
+    legs: Mutex<Vec<Leg>>,
+    /// The one that all requests share, where they do: whoever makes it holds the lock.
+    pub(super) trunk: tokio::sync::Mutex<Option<Trunk>>,
 }
 
 impl std::fmt::Debug for Shelf {
@@ -44,11 +46,47 @@ impl std::fmt::Debug for Shelf {
 }
 
 impl Shelf {
-    /// A connection to this backend, the one that was used last. `is_repeatable`: what is to be sent
-    /// can be sent again.
-    pub(super) fn take(&self, key: &Key, is_repeatable: bool) -> Option<Leg> {
+    /// Where connections to this backend wait.
+    pub(super) fn place(self: &Arc<Self>, key: &Key) -> Arc<Place> {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.by_key.get(key) {
+            return place.clone();
+        }
+        let place = places.by_key.entry(key.clone()).or_default().clone();
+        if !places.is_swept {
+            places.is_swept = true;
+            let shelf = Arc::downgrade(self);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(REST / 2).await;
+                    match shelf.upgrade() {
+                        Some(shelf) if shelf.sweep() => {}
+                        _ => return,
+                    }
+                }
+            });
+        }
+        place
+    }
+
+    /// Throws away what has waited for too long. Whether there is anything left to sweep.
+    fn sweep(&self) -> bool {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.by_key.retain(|_, place| {
+            let is_bare = place.sweep();
+            // Who is on the way has a hand on it, and only the map gives it away.
+            !(is_bare && Arc::strong_count(place) == 1)
+        });
+        places.is_swept = !places.by_key.is_empty();
+        places.is_swept
+    }
+}
+
+impl Place {
+    /// A connection, the one that was used last. `is_repeatable`: what is to be sent can be sent again.
+    pub(super) fn take(&self, is_repeatable: bool) -> Option<Leg> {
         loop {
-            let mut leg = self.lock().by_key.get_mut(key)?.pop()?;
+            let mut leg = self.legs().pop()?;
             let age = leg.since.elapsed();
             if age > REST || (age > FRESH && !is_repeatable) {
                 return None;
@@ -61,56 +99,24 @@ impl Shelf {
     }
 
     /// Keeps one for the next request.
-    pub(super) fn put(self: &Arc<Self>, key: &Key, mut leg: Leg) {
+    pub(super) fn put(&self, mut leg: Leg) {
         leg.since = Instant::now();
-        let mut legs = self.lock();
-        if !legs.by_key.contains_key(key) {
-            legs.by_key.insert(key.clone(), Vec::new());
-        }
-        let Some(shelved) = legs.by_key.get_mut(key) else { return };
-        if shelved.len() < MOST {
-            shelved.push(leg);
-        }
-        if !legs.is_swept {
-            legs.is_swept = true;
-            let shelf = Arc::downgrade(self);
-            tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(REST / 2).await;
-                    match shelf.upgrade() {
-                        Some(shelf) if shelf.sweep() => {}
-                        _ => return,
-                    }
-                }
-            });
+        let mut legs = self.legs();
+        if legs.len() < MOST {
+            legs.push(leg);
         }
     }
 
-    /// Where the connection to this backend is that all requests share.
-    pub(super) fn trunk(&self, key: &Key) -> Place {
-        let mut trunks = self.trunks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = trunks.get(key) {
-            return place.clone();
-        }
-        // A new one is a good moment to forget those that are closed.
-        trunks.retain(|_, place| {
-            place.try_lock().map_or(true, |trunk| trunk.as_ref().is_some_and(Trunk::is_open))
-        });
-        trunks.entry(key.clone()).or_default().clone()
-    }
-
-    /// Throws away what has waited for too long. Whether there is anything left to sweep.
+    /// Throws away what has waited for too long. Whether nothing is left.
     fn sweep(&self) -> bool {
-        let mut legs = self.lock();
-        legs.by_key.retain(|_, shelved| {
-            shelved.retain(|leg| leg.since.elapsed() < REST);
-            !shelved.is_empty()
-        });
-        legs.is_swept = !legs.by_key.is_empty();
-        legs.is_swept
+        let mut legs = self.legs();
+        legs.retain(|leg| leg.since.elapsed() < REST);
+        let is_trunk_open =
+            self.trunk.try_lock().map_or(true, |trunk| trunk.as_ref().is_some_and(Trunk::is_open));
+        legs.is_empty() && !is_trunk_open
     }
 
-    fn lock(&self) -> MutexGuard<'_, Legs> {
+    fn legs(&self) -> MutexGuard<'_, Vec<Leg>> {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

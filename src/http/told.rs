@@ -40,6 +40,9 @@ pub(super) struct Told {
     pub(super) is_trusted: bool,
 }
 
+/// So many fields are told of each client.
+const FIELDS: usize = 5;
+
 /// So many times may a request have passed this front: more, and it goes in a circle.
 const MOST_ROUNDS: usize = 5;
 
@@ -64,12 +67,15 @@ impl Told {
 
     /// Whether a request has been here too often.
     pub(super) fn goes_in_a_circle(&self, headers: &HeaderMap) -> bool {
-        let Some(ours) = self.via[1].to_str().ok().and_then(|via| via.split(' ').nth(1)) else {
-            return false;
-        };
+        let ours = |name: &&str| name.as_bytes().eq_ignore_ascii_case(self.name());
         let names = headers.get_all(VIA).iter().flat_map(super::fields::tokens);
         let names = names.filter_map(|via| via.split_ascii_whitespace().nth(1));
-        names.filter(|name| name.eq_ignore_ascii_case(ours)).count() >= MOST_ROUNDS
+        names.filter(ours).count() >= MOST_ROUNDS
+    }
+
+    /// Our name, as `Via` has it behind the version.
+    fn name(&self) -> &[u8] {
+        self.via[1].as_bytes().get("1.1 ".len()..).unwrap_or_default()
     }
 
     /// RFC 9110 §7.6.3: a gateway says that it was there.
@@ -86,6 +92,7 @@ impl Told {
     /// Tells of the client. What it said itself is out of the way, unless it is a front: then ours
     /// comes behind it.
     pub(super) fn tell(&self, authority: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        headers.reserve(FIELDS + self.certificate.len());
         headers.append(FOR, self.client.clone());
         for (name, value) in
             [(PROTO, Some(&self.proto)), (PORT, Some(&self.port)), (HOST, authority)]

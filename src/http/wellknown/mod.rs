@@ -27,13 +27,17 @@ pub struct Offer {
     pub is_implicit: bool,
 }
 
+/// What is ours to answer.
+pub(super) enum Ours {
+    /// With this.
+    Answer(Response<Answer>),
+    /// With what [`read`] makes of the request's body.
+    InBody,
+}
+
 /// Answers what is ours to answer; `None`: it is the backend's.
-pub(super) async fn answer(
-    guest: &Guest,
-    asked: &Asked,
-    request: &Parts,
-    body: &mut Incoming,
-) -> Option<Response<Answer>> {
+pub(super) fn answer(guest: &Guest, asked: &Asked, request: &Parts) -> Option<Ours> {
+    let shown = |kind, text: &dyn Fn() -> String| Some(Ours::Answer(shown(request, kind, text)));
     let (web, path) = (&guest.web, request.uri.path());
     let rules = &web.rules;
     let host = asked.host.as_deref()?;
@@ -41,30 +45,33 @@ pub(super) async fn answer(
         && host.starts_with("mta-sts.")
         && path == mta_sts::PATH
     {
-        return Some(shown(request, "text/plain", || mta_sts::text(policy)));
+        return shown("text/plain", &|| mta_sts::text(policy));
     }
     if rules.autoconfig && autoconfig::is_path(host, path) {
         let domain = domain(host);
-        return Some(shown(request, "text/xml; charset=utf-8", || autoconfig::text(web, domain)));
+        return shown("text/xml; charset=utf-8", &|| autoconfig::text(web, domain));
     }
     if rules.apple_profile && path == apple::PATH {
         let email = email(request.uri.query().unwrap_or_default());
         let kind = "application/x-apple-aspen-config; charset=utf-8";
-        return Some(shown(request, kind, || apple::text(web, domain(host), email.as_deref())));
+        return shown(kind, &|| apple::text(web, domain(host), email.as_deref()));
     }
     if rules.autodiscover && path.eq_ignore_ascii_case(autodiscover::PATH) {
         if request.method != Method::POST {
-            return Some(not_allowed("POST"));
+            return Some(Ours::Answer(not_allowed("POST")));
         }
-        return Some(match autodiscover::answer(web, body, web.timeouts.http_body).await {
-            Ok(text) => answer::text(StatusCode::OK, "text/xml; charset=utf-8", text),
-            Err(refusal) => refusal.into(),
-        });
+        return Some(Ours::InBody);
     }
     None
 }
 
-fn shown(request: &Parts, kind: &'static str, text: impl FnOnce() -> String) -> Response<Answer> {
+/// Answers what is asked for in this body.
+pub(super) async fn read(web: &Web, mut body: Incoming) -> Result<Response<Answer>, Refusal> {
+    let text = autodiscover::answer(web, &mut body, web.timeouts.http_body).await?;
+    Ok(answer::text(StatusCode::OK, "text/xml; charset=utf-8", text))
+}
+
+fn shown(request: &Parts, kind: &'static str, text: &dyn Fn() -> String) -> Response<Answer> {
     if [Method::GET, Method::HEAD].contains(&request.method) {
         answer::text(StatusCode::OK, kind, text())
     } else {
