@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -46,7 +46,7 @@ impl Way {
     /// gone out: to let go of a request's body is to tell an HTTP/2 client that it was in vain.
     pub(super) fn home(self) -> Option<Self> {
         let Self::Leg { mut leg, home } = self else { return None };
-        if !leg.poll_free(&mut Context::from_waker(Waker::noop())) {
+        if !leg.is_free() && !leg.is_still_free() {
             return Some(Self::Leg { leg, home });
         }
         leg.is_used = true;

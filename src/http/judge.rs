@@ -116,11 +116,9 @@ pub(super) fn host(authority: &str) -> Option<String> {
         let end = authority.find(':').unwrap_or(authority.len());
         let (host, rest) = authority.split_at(end);
         let host = host.strip_suffix('.').unwrap_or(host);
-        let is_fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let is_host = (1..=253).contains(&host.len())
-            && host.bytes().all(is_fit)
-            && !host.starts_with('.')
-            && !host.contains("..");
+        let is_fit = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_fit);
+        let is_host = host.len() <= 253 && host.split('.').all(is_label);
         (is_host.then_some(host)?, rest)
     };
     match rest.strip_prefix(':') {
@@ -187,6 +185,7 @@ mod tests {
             "",
             ".",
             "a..b",
+            "a..",
             "a b",
             "a/b",
             "a@b",

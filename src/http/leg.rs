@@ -7,7 +7,7 @@ use std::{
     future::Future,
     future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -67,10 +67,17 @@ impl Leg {
         }
     }
 
-    /// Whether another request can go this way.
-    pub(super) fn poll_free(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll(cx);
-        !self.is_over && matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(())))
+    /// Whether another request could go this way, as far as it has been driven.
+    pub(super) fn is_free(&mut self) -> bool {
+        let ready = self.sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+        !self.is_over && matches!(ready, Poll::Ready(Ok(())))
+    }
+
+    /// Whether it can, after all that the backend has said meanwhile: that it closes, or what nobody
+    /// asked for.
+    pub(super) fn is_still_free(&mut self) -> bool {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+        self.is_free()
     }
 
     /// Sends a request, and waits for the head of its answer. A request that cannot have reached the

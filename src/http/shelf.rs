@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -17,8 +16,8 @@ const REST: Duration = Duration::from_secs(30);
 /// backend may be about to close it.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// So many wait for one backend.
-const MOST: usize = 64;
+/// So many wait for one backend: as many as a busy moment has, or each such moment would make them anew.
+const MOST: usize = 256;
 
 /// Connections to backends, each of them free for the next request.
 #[derive(Default)]
@@ -91,8 +90,7 @@ impl Place {
             if age > REST || (age > FRESH && !is_repeatable) {
                 return None;
             }
-            // What the backend has said meanwhile: that it closes, or what nobody asked for.
-            if leg.poll_free(&mut Context::from_waker(Waker::noop())) {
+            if leg.is_still_free() {
                 return Some(leg);
             }
         }
