@@ -139,7 +139,7 @@ impl Stage {
         let key = folder.write("key.pem", &leaf.key);
         let address = free();
         let upstream =
-            format!("upstream web {{ server {to}; keepalive 64; keepalive_requests 100000000; }}");
+            format!("upstream web {{ server {to}; keepalive 256; keepalive_requests 100000000; }}");
         let server = format!(
             "listen {address} ssl http2; server_name {NAME};\n\
              ssl_certificate {}; ssl_certificate_key {}; ssl_protocols TLSv1.3; ssl_ecdh_curve X25519;\n\

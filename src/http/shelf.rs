@@ -11,13 +11,17 @@ use crate::backend::Key;
 
 /// How long one waits. Some servers close after five seconds.
 const REST: Duration = Duration::from_secs(30);
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// One that has waited for longer is not trusted with a request that could not be said again: the
 /// backend may be about to close it.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// So many wait for one backend: as many as a busy moment has, or each such moment would make them anew.
+/// So many wait for one backend: as many as a busy moment has, or it would make them anew all the time.
 const MOST: usize = 256;
+/// So many stay when the moment is over: each has buffers of its own, and keeps a part of the backend
+/// busy.
+const FEW: usize = 8;
 
 /// Connections to backends, each of them free for the next request.
 #[derive(Default)]
@@ -56,12 +60,8 @@ impl Shelf {
             places.is_swept = true;
             let shelf = Arc::downgrade(self);
             tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(REST / 2).await;
-                    match shelf.upgrade() {
-                        Some(shelf) if shelf.sweep() => {}
-                        _ => return,
-                    }
+                while shelf.upgrade().is_some_and(|shelf| shelf.sweep(Instant::now())) {
+                    tokio::time::sleep(SWEEP).await;
                 }
             });
         }
@@ -69,13 +69,10 @@ impl Shelf {
     }
 
     /// Throws away what has waited for too long. Whether there is anything left to sweep.
-    fn sweep(&self) -> bool {
+    fn sweep(&self, now: Instant) -> bool {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        places.by_key.retain(|_, place| {
-            let is_bare = place.sweep();
-            // Who is on the way has a hand on it, and only the map gives it away.
-            !(is_bare && Arc::strong_count(place) == 1)
-        });
+        // Who is on the way has a hand on a place, and only the map gives it away.
+        places.by_key.retain(|_, place| !place.sweep(now) || Arc::strong_count(place) > 1);
         places.is_swept = !places.by_key.is_empty();
         places.is_swept
     }
@@ -105,10 +102,18 @@ impl Place {
         }
     }
 
-    /// Throws away what has waited for too long. Whether nothing is left.
-    fn sweep(&self) -> bool {
+    /// Throws away what has waited for too long, and what only a busy moment wanted. Whether nothing is
+    /// left.
+    fn sweep(&self, now: Instant) -> bool {
         let mut legs = self.legs();
-        legs.retain(|leg| leg.since.elapsed() < REST);
+        // The last is taken first: those in front have not been needed for longest.
+        let mut surplus = legs.len().saturating_sub(FEW);
+        legs.retain(|leg| {
+            let age = now.saturating_duration_since(leg.since);
+            let is_surplus = surplus > 0;
+            surplus = surplus.saturating_sub(1);
+            age < if is_surplus { FRESH } else { REST }
+        });
         let is_trunk_open =
             self.trunk.try_lock().map_or(true, |trunk| trunk.as_ref().is_some_and(Trunk::is_open));
         legs.is_empty() && !is_trunk_open
@@ -116,5 +121,47 @@ impl Place {
 
     fn legs(&self) -> MutexGuard<'_, Vec<Leg>> {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{
+        backend::{Backend, Member, Pool},
+        identity::Identity,
+        protocol::Protocol,
+        values::{Balance, Target},
+        wire::Link,
+    };
+
+    #[tokio::test]
+    async fn what_only_a_busy_moment_wanted_goes_before_the_rest() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let key = Key {
+            target: Target::Tcp(address),
+            protocol: Protocol::Http,
+            identity: Identity::None,
+            tls: None,
+            h2c: false,
+        };
+        let pool = Pool::new("pool".into(), Protocol::Http, Balance::First);
+        let backend = Arc::new(Backend::new(key, None));
+        pool.furnish(vec![Member { backend, drain: false }], true);
+        let place = Place::default();
+        let begin = Instant::now();
+        for _ in 0..FEW + 3 {
+            let visit = pool.seek(address.ip()).next(begin).unwrap();
+            let link = Link::Tcp(TcpStream::connect(address).await.unwrap());
+            place.put(Leg::begin(link, visit).await.unwrap());
+        }
+        let now = Instant::now();
+        for (later, left) in [(0, FEW + 3), (2, FEW), (29, FEW), (30, 0)] {
+            let later = if later == 0 { begin } else { now + Duration::from_secs(later) };
+            assert_eq!((place.sweep(later), place.legs().len()), (left == 0, left));
+        }
     }
 }
