@@ -210,16 +210,17 @@ impl Stage {
         let tls = TlsConnector::from(Arc::new(client::config(&self.ca, &TLS13)));
         let mut sets = [0.0; 2];
         for (front, set) in [&self.ours, &self.theirs].into_iter().zip(&mut sets) {
-            let before = front.proportional_set();
+            // Both with all that they share: the backend is another nginx, and has half of the other's.
+            let before = front.resident_set();
             let mut idle = Vec::with_capacity(IDLE);
             for _ in 0..IDLE {
                 idle.push(one_request(front.address, &tls).await);
             }
-            let after = front.proportional_set();
+            let after = front.resident_set();
             println!(
-                "    {} KiB before, {after} KiB with {IDLE}: {:.1} KiB each",
-                before,
-                (after - before) as f64 / IDLE as f64
+                "    {before} KiB before, {after} KiB with {IDLE}: {:.1} KiB each; {} KiB in proportion",
+                (after - before) as f64 / IDLE as f64,
+                front.proportional_set(),
             );
             *set = after as f64;
             drop(idle);

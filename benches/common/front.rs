@@ -108,9 +108,18 @@ impl Front {
 
     /// The memory that it takes, in KiB: its own pages, and its share of those that it shares.
     pub fn proportional_set(&self) -> u64 {
-        let rollup = self.proc("smaps_rollup");
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a sum");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        self.kib("smaps_rollup", "Pss:")
+    }
+
+    /// The same with all pages that it shares.
+    pub fn resident_set(&self) -> u64 {
+        self.kib("status", "VmRSS:")
+    }
+
+    fn kib(&self, file: &str, field: &str) -> u64 {
+        let text = self.proc(file);
+        let value = text.lines().find_map(|line| line.strip_prefix(field)).expect("a size");
+        value.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     fn proc(&self, file: &str) -> String {
