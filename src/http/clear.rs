@@ -6,7 +6,7 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Guest, answer, answer::Refusal, body::Answer, judge::Asked, web::Clear};
+use super::{Guest, answer, answer::Refusal, body::Answer, told::Host, web::Clear};
 
 /// RFC 8555 §8.3.
 const CHALLENGE: &str = "/.well-known/acme-challenge/";
@@ -26,7 +26,7 @@ pub(super) fn challenge(guest: &Guest, request: &Parts) -> Option<Response<Answe
 /// Where a request in clear is sent; `None`: on, as it is.
 pub(super) fn redirect(
     guest: &Guest,
-    asked: &Asked,
+    host: Option<&Host>,
     uri: &Uri,
 ) -> Option<Result<Response<Answer>, Refusal>> {
     let Clear::Redirect { port } = guest.web.clear else { return None };
@@ -36,7 +36,7 @@ pub(super) fn redirect(
     // Whoever writes a link to us must not choose where it leads: only to what is ours.
     let is_ours =
         |name: &&str| guest.web.knows(name) || guest.tls.load().certificates().covers(name);
-    let Some(host) = asked.host.as_deref().filter(is_ours) else {
+    let Some(host) = host.map(|host| host.name.as_str()).filter(is_ours) else {
         let text = "There is no such host here.\n";
         return Some(Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, text)));
     };

@@ -21,9 +21,9 @@ use super::{
     download::{Download, Way},
     fields,
     guest::Open,
-    judge::Asked,
     leg::Leg,
     shelf::Place,
+    told::{Host, Told},
     trunk::Trunk,
     upload::{TooSlow, Upload},
 };
@@ -45,7 +45,9 @@ const CUT: Refusal = Refusal::bad("The request breaks off.\n");
 /// One request, as it looks for a backend.
 pub(super) struct Courier {
     pub(super) guest: Arc<Guest>,
-    pub(super) asked: Asked,
+    /// What backends are told of the client.
+    pub(super) told: Arc<Told>,
+    pub(super) host: Option<Arc<Host>>,
     /// Whether it can be said again without harm.
     pub(super) is_repeatable: bool,
     pub(super) has_upgrade: bool,
@@ -69,19 +71,19 @@ impl Courier {
     /// Takes it to a backend, or to several until one answers.
     pub(super) async fn go(&mut self) -> Result<Response<Answer>, Refusal> {
         let guest = self.guest.clone();
-        let pool = guest.web.pool(self.asked.host.as_deref());
+        let pool = guest.web.pool(self.host.as_deref().map(|host| host.name.as_str()));
         let mut search = pool.seek(guest.facts.peer.ip());
-        let mut told = false;
+        let mut is_told = false;
         let mut now = Instant::now();
         let deadline = now + guest.web.timeouts.connect;
         let mut last = UNAVAILABLE;
         while let Some(visit) = search.next(now) {
             guest.goes_to(&visit.key().target);
             if visit.key().identity != Identity::None
-                && !std::mem::replace(&mut told, true)
+                && !std::mem::replace(&mut is_told, true)
                 && let Some(request) = &mut self.request
             {
-                guest.told().tell(self.asked.authority.as_ref(), request.headers_mut());
+                self.told.tell(self.host.as_deref(), request.headers_mut());
             }
             let left = deadline.saturating_duration_since(now);
             let patience = if search.has_more(now) { left / 2 } else { left };

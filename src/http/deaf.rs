@@ -70,7 +70,11 @@ impl AsyncWrite for Deaf {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.say(|link| link.poll_write_vectored(cx, bytes))
+        // Of one piece, the kernel has a shorter way.
+        match bytes {
+            [one] => self.poll_write(cx, one),
+            _ => self.say(|link| link.poll_write_vectored(cx, bytes)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

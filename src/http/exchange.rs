@@ -64,21 +64,22 @@ pub(super) fn exchange(
 /// It reads top to bottom: what nobody may ask, what we answer ourselves, what a backend does.
 fn respond(guest: &Arc<Guest>, open: Open, request: Request<Incoming>) -> Result<Course, Refusal> {
     let (mut parts, body) = request.into_parts();
-    let asked = judge(guest, &mut parts)?;
+    let told = guest.told();
+    let host = judge(guest, &told, &mut parts)?;
     if let Some(answer) = clear::challenge(guest, &parts) {
         return Ok(Course::Answered(answer));
     }
-    match wellknown::answer(guest, &asked, &parts) {
+    match wellknown::answer(guest, host.as_deref(), &parts) {
         Some(Ours::Answer(answer)) => return Ok(Course::Answered(answer)),
         Some(Ours::InBody) => return Ok(Course::Read(body, open)),
         None => {}
     }
     if guest.facts.tls.is_none()
-        && let Some(answer) = clear::redirect(guest, &asked, &parts.uri)
+        && let Some(answer) = clear::redirect(guest, host.as_deref(), &parts.uri)
     {
         return answer.map(Course::Answered);
     }
-    forward::prepare(guest, asked, parts, body, open).map(Box::new).map(Course::Goes)
+    forward::prepare(guest, told, host, parts, body, open).map(Box::new).map(Course::Goes)
 }
 
 /// What is the same around all answers of a connection.

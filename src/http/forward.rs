@@ -16,7 +16,7 @@ use super::{
     courier::{BROKEN, Courier},
     fields,
     guest::Open,
-    judge::Asked,
+    told::{Host, Told},
     upload::Upload,
 };
 
@@ -25,18 +25,19 @@ const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a 
 /// Makes a request ready for any backend.
 pub(super) fn prepare(
     guest: &Arc<Guest>,
-    asked: Asked,
+    told: Arc<Told>,
+    host: Option<Arc<Host>>,
     mut parts: Parts,
     body: Incoming,
     open: Open,
 ) -> Result<Courier, Refusal> {
-    let told = guest.told();
     if told.goes_in_a_circle(&parts.headers) {
         return Err(CIRCLE);
     }
     let (came_by, is_empty) = (parts.version, body.is_end_stream());
-    let upgrade = fields::upgrade(&parts.headers).filter(|_| came_by == Version::HTTP_11);
-    let waits = fields::expects_consent(&parts.headers) && came_by == Version::HTTP_11 && !is_empty;
+    let is_http11 = came_by == Version::HTTP_11;
+    let upgrade = if is_http11 { fields::upgrade(&parts.headers) } else { None };
+    let waits = is_http11 && !is_empty && fields::expects_consent(&parts.headers);
     let takes_trailers = fields::take_hop_by_hop(&mut parts.headers);
     fields::take_fronts_words(&mut parts.headers, told.is_trusted);
     fields::gather_cookies(&mut parts.headers);
@@ -45,7 +46,7 @@ pub(super) fn prepare(
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if asked.authority.is_none() {
+    if host.is_none() {
         // RFC 9112 §3.2: a request without one has to have one all the same.
         parts.headers.insert(HOST, HeaderValue::from_str(&guest.web.hostname).map_err(|_| BROKEN)?);
     }
@@ -67,7 +68,8 @@ pub(super) fn prepare(
         has_upgrade: upgrade.is_some(),
         request: Some(Request::from_parts(parts, upload)),
         again: None,
-        asked,
+        told,
+        host,
         open: Some(open),
     })
 }

@@ -1,49 +1,43 @@
 //! What no backend must see, and which host a request is for.
 
+use std::sync::Arc;
+
 use hyper::{
     HeaderMap, Method, StatusCode, Uri, Version,
-    header::{HOST, HeaderValue, TRANSFER_ENCODING},
+    header::{HOST, TRANSFER_ENCODING},
     http::request::Parts,
 };
 
-use super::{Guest, answer::Refusal};
+use super::{
+    Guest,
+    answer::Refusal,
+    told::{Host, Told},
+};
 
-/// Whom a request is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
-    /// Host and port, as the client wrote them; `None`: HTTP/1.0 need not say.
-    pub(super) authority: Option<HeaderValue>,
-    /// The host alone, in lower case, without brackets and the last dot.
-    pub(super) host: Option<String>,
-}
-
-/// Looks a request over, and leaves it in the form in which it goes on: a path, and one `Host`.
-pub(super) fn judge(guest: &Guest, request: &mut Parts) -> Result<Asked, Refusal> {
+/// Looks a request over, and leaves it in the form in which it goes on: a path, and one `Host`. The host
+/// that it is for; `None`: HTTP/1.0 need not say.
+pub(super) fn judge(
+    guest: &Guest,
+    told: &Told,
+    request: &mut Parts,
+) -> Result<Option<Arc<Host>>, Refusal> {
     if request.method == Method::CONNECT {
         // RFC 9110 §9.3.6: that is for proxies which clients have been told of.
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This is no proxy.\n"));
     }
     framing(&request.headers)?;
     let authority = authority(request)?;
-    let target = target(&request.uri, &request.method)?;
-    request.uri = target;
-    let asked = match authority {
-        Some(authority) => {
-            let host = authority.to_str().ok().and_then(host);
-            let Some(host) = host else {
-                return Err(Refusal::bad("The host is not a host.\n"));
-            };
-            request.headers.insert(HOST, authority.clone());
-            Asked { authority: Some(authority), host: Some(host) }
-        }
-        None => Asked::default(),
-    };
-    if is_misdirected(guest, asked.host.as_deref()) {
+    let host = authority.map(|authority| told.host(authority).ok_or(NO_HOST)).transpose()?;
+    request.uri = target(&request.uri, &request.method)?;
+    if let Some(host) = &host {
+        request.headers.insert(HOST, host.authority.clone());
+    }
+    if is_misdirected(guest, host.as_deref().map(|host| host.name.as_str())) {
         // RFC 9110 §15.5.20: the client comes again, on a connection of its own.
         let text = "This connection is not for that host.\n";
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, text));
     }
-    Ok(asked)
+    Ok(host)
 }
 
 /// hyper has made sure of the rest: one length, or chunks at the end.
@@ -61,10 +55,12 @@ fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
+const NO_HOST: Refusal = Refusal::bad("The host is not a host.\n");
+
 /// RFC 9112 §3.2, RFC 9113 §8.3.1.
-fn authority(request: &mut Parts) -> Result<Option<HeaderValue>, Refusal> {
+fn authority(request: &Parts) -> Result<Option<&str>, Refusal> {
     let mut hosts = request.headers.get_all(HOST).iter();
-    let host = hosts.next().cloned();
+    let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Refusal::bad("There are two Hosts.\n"));
     }
@@ -72,11 +68,10 @@ fn authority(request: &mut Parts) -> Result<Option<HeaderValue>, Refusal> {
         return match host {
             None if request.version == Version::HTTP_10 => Ok(None),
             None => Err(Refusal::bad("There is no Host.\n")),
-            host => Ok(host),
+            Some(host) => host.to_str().map(Some).map_err(|_| NO_HOST),
         };
     };
-    let target = HeaderValue::from_str(target.as_str());
-    let target = target.map_err(|_| Refusal::bad("The host is not a host.\n"))?;
+    let target = target.as_str();
     let is_h2 = request.version == Version::HTTP_2;
     if is_h2 && host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(target.as_bytes())) {
         return Err(Refusal::bad("There are two hosts.\n"));

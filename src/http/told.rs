@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use hyper::{
@@ -10,7 +10,7 @@ use hyper::{
     header::{FORWARDED, HeaderName, HeaderValue, VIA},
 };
 
-use super::Guest;
+use super::{Guest, judge};
 use crate::identity::ClientCertificate;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -31,13 +31,24 @@ pub(super) struct Told {
     proto: HeaderValue,
     /// RFC 7239: `for` and `proto`.
     forwarded: String,
-    /// The whole of it for the host of the last request: most of a client's are for one.
-    last: Mutex<Option<(HeaderValue, HeaderValue)>>,
+    /// The host of the last request: most of a client's are for one.
+    last: Mutex<Option<Arc<Host>>>,
     certificate: Vec<(HeaderName, HeaderValue)>,
     /// RFC 9110 §7.6.3: our name behind the version by which a request came.
     via: [HeaderValue; 3],
     /// Whether the client is a front, of which we believe what it says of its own client.
     pub(super) is_trusted: bool,
+}
+
+/// A host that requests are for.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// Host and port, as the client wrote them.
+    pub(super) authority: HeaderValue,
+    /// The host alone, in lower case, without brackets and the last dot.
+    pub(super) name: String,
+    /// RFC 7239: what is said with it.
+    forwarded: HeaderValue,
 }
 
 /// So many fields are told of each client.
@@ -91,12 +102,14 @@ impl Told {
 
     /// Tells of the client. What it said itself is out of the way, unless it is a front: then ours
     /// comes behind it.
-    pub(super) fn tell(&self, authority: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    pub(super) fn tell(&self, host: Option<&Host>, headers: &mut HeaderMap) {
         headers.reserve(FIELDS + self.certificate.len());
         headers.append(FOR, self.client.clone());
-        for (name, value) in
-            [(PROTO, Some(&self.proto)), (PORT, Some(&self.port)), (HOST, authority)]
-        {
+        for (name, value) in [
+            (PROTO, Some(&self.proto)),
+            (PORT, Some(&self.port)),
+            (HOST, host.map(|host| &host.authority)),
+        ] {
             // Of the way from its own client to it, a front knows more than we.
             if let Some(value) = value
                 && !(self.is_trusted && headers.contains_key(&name))
@@ -104,34 +117,32 @@ impl Told {
                 headers.insert(name, value.clone());
             }
         }
-        let forwarded = match authority {
-            Some(authority) => self.forwarded(authority),
-            None => value(&self.forwarded),
-        };
-        headers.append(FORWARDED, forwarded);
+        headers.append(
+            FORWARDED,
+            host.map_or_else(|| value(&self.forwarded), |host| host.forwarded.clone()),
+        );
         for (name, value) in &self.certificate {
             headers.insert(name, value.clone());
         }
     }
 
-    /// `Forwarded` of a request for this host.
-    fn forwarded(&self, authority: &HeaderValue) -> HeaderValue {
+    /// The host of `host[:port]`; `None`: it is none.
+    pub(super) fn host(&self, authority: &str) -> Option<Arc<Host>> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((host, forwarded)) = &*last
-            && host == authority
+        if let Some(host) = &*last
+            && host.authority == authority
         {
-            return forwarded.clone();
+            return Some(host.clone());
         }
+        let name = judge::host(authority)?;
         // RFC 7239 §4: a token needs no quotes; a colon makes it no token.
         let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-        let forwarded = match authority.to_str() {
-            Ok(host) if host.bytes().all(is_fit) => format!("{};host={host}", self.forwarded),
-            Ok(host) => format!("{};host=\"{host}\"", self.forwarded),
-            Err(_) => self.forwarded.clone(),
-        };
-        let forwarded = value(&forwarded);
-        *last = Some((authority.clone(), forwarded.clone()));
-        forwarded
+        let quote = if authority.bytes().all(is_fit) { "" } else { "\"" };
+        let forwarded = value(&format!("{};host={quote}{authority}{quote}", self.forwarded));
+        let authority = HeaderValue::from_str(authority).ok()?;
+        let host = Arc::new(Host { authority, name, forwarded });
+        *last = Some(host.clone());
+        Some(host)
     }
 }
 

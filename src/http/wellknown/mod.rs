@@ -13,7 +13,7 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Guest, Web, answer, answer::Refusal, body::Answer, judge::Asked};
+use super::{Guest, Web, answer, answer::Refusal, body::Answer, told::Host};
 use crate::protocol::Protocol;
 
 /// A listener that mail programs can be told of.
@@ -36,11 +36,11 @@ pub(super) enum Ours {
 }
 
 /// Answers what is ours to answer; `None`: it is the backend's.
-pub(super) fn answer(guest: &Guest, asked: &Asked, request: &Parts) -> Option<Ours> {
+pub(super) fn answer(guest: &Guest, host: Option<&Host>, request: &Parts) -> Option<Ours> {
     let shown = |kind, text: &dyn Fn() -> String| Some(Ours::Answer(shown(request, kind, text)));
     let (web, path) = (&guest.web, request.uri.path());
     let rules = &web.rules;
-    let host = asked.host.as_deref()?;
+    let host = host?.name.as_str();
     if let Some(policy) = &rules.mta_sts
         && host.starts_with("mta-sts.")
         && path == mta_sts::PATH
