@@ -6,12 +6,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::{
+    Version,
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
+};
 
 use super::download::Download;
 
 /// What goes wrong in a body, of either direction.
 pub(super) type Broken = Box<dyn Error + Send + Sync>;
+
+/// Whether a body that says no more has come to its end. In HTTP/2, hyper takes a stream that was reset
+/// with NO_ERROR for one that has: but only a server may leave so, and behind a whole answer (RFC 9113
+/// §8.1). What was cut off must not pass for whole.
+pub(super) fn is_whole(from: &Incoming, version: Version) -> bool {
+    version != Version::HTTP_2 || from.is_end_stream()
+}
 
 /// What a client gets behind the head of an answer.
 pub(super) enum Answer {

@@ -1,8 +1,12 @@
 //! Looks for a backend that answers a request, and tries again where that can do no harm.
 
 use std::{
+    error::Error,
+    future::poll_fn,
     io,
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -20,12 +24,14 @@ use super::{
     body::Answer,
     download::{Download, Way},
     fields,
+    framing::{self, Trust},
     guest::Open,
     leg::Leg,
     shelf::Place,
+    stall::{Moved, Stall},
     told::{Host, Told},
     trunk::Trunk,
-    upload::{TooSlow, Upload},
+    upload::{self, Upload},
 };
 use crate::{
     backend::{self, Key, Secured, Visit},
@@ -39,8 +45,6 @@ pub(super) const BROKEN: Refusal =
     Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
 const LATE: Refusal =
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "The server does not answer in time.\n");
-const SLOW: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
-const CUT: Refusal = Refusal::bad("The request breaks off.\n");
 
 /// One request, as it looks for a backend.
 pub(super) struct Courier {
@@ -51,6 +55,8 @@ pub(super) struct Courier {
     /// Whether it can be said again without harm.
     pub(super) is_repeatable: bool,
     pub(super) has_upgrade: bool,
+    /// When anything of its body was taken last.
+    pub(super) moved: Option<Arc<Moved>>,
     /// It is here while no backend has seen it.
     pub(super) request: Option<Request<Upload>>,
     /// The same once more, for when a connection turns out to be closed.
@@ -130,15 +136,14 @@ impl Courier {
 
     async fn send(&mut self, leg: &mut Leg) -> Result<Response<Incoming>, Miss> {
         let request = self.request.take().ok_or(Miss::Lost(BROKEN))?;
-        let patience = self.guest.web.timeouts.http_response;
-        match timeout(patience, leg.send(request)).await {
-            Ok(Ok(response)) => {
+        match self.patiently(leg.send(request)).await {
+            Some(Ok(response)) => {
                 if let Some(visit) = &leg.visit {
                     visit.served();
                 }
                 Ok(response)
             }
-            Ok(Err(mut error)) => {
+            Some(Err(mut error)) => {
                 self.request = error.take_message();
                 let error = error.into_error();
                 tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
@@ -152,8 +157,21 @@ impl Courier {
                 }
                 Err(if self.request.is_some() { Miss::Unsent(BROKEN) } else { Miss::Lost(BROKEN) })
             }
-            Err(_) => Err(Miss::Lost(LATE)),
+            None => Err(Miss::Lost(LATE)),
         }
+    }
+
+    /// Waits for a backend as long as it takes the request, and then for so long as it may take to
+    /// answer.
+    async fn patiently<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let mut answer = pin!(answer);
+        let mut stall = Stall::beside(self.moved.clone());
+        let patience = self.guest.web.timeouts.http_response;
+        poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => stall.poll(cx, patience).map(|()| None),
+        })
+        .await
     }
 
     /// The same where all requests share one connection.
@@ -178,21 +196,21 @@ impl Courier {
             };
             let request = self.request.take().ok_or(Miss::Lost(BROKEN))?;
             self.again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
-            match timeout(self.guest.web.timeouts.http_response, trunk.send(request)).await {
-                Ok(Ok(response)) => {
+            match self.patiently(trunk.send(request)).await {
+                Some(Ok(response)) => {
                     visit.served();
                     let (parts, body) = response.into_parts();
-                    return Ok(self.passed_on(parts, body, Way::Trunk(visit)));
+                    return self.passed_on(parts, body, Way::Trunk(visit));
                 }
-                Ok(Err(error)) if error.is_user() => return Err(Miss::Lost(fault(&error))),
-                Ok(Err(error)) => {
+                Some(Err(error)) if error.is_user() => return Err(Miss::Lost(fault(&error))),
+                Some(Err(error)) => {
                     tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
                     if self.again.is_none() {
                         break;
                     }
                     self.request = self.again.take();
                 }
-                Err(_) => return Err(Miss::Lost(LATE)),
+                None => return Err(Miss::Lost(LATE)),
             }
         }
         Err(Miss::Lost(BROKEN))
@@ -246,10 +264,20 @@ impl Courier {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(parts.headers, leg).ok_or(Miss::Lost(BROKEN));
         }
-        Ok(self.passed_on(parts, body, Way::Leg { leg, home }))
+        self.passed_on(parts, body, Way::Leg { leg, home })
     }
 
-    fn passed_on(&mut self, mut parts: Parts, body: Incoming, way: Way) -> Response<Answer> {
+    fn passed_on(
+        &mut self,
+        mut parts: Parts,
+        body: Incoming,
+        mut way: Way,
+    ) -> Result<Response<Answer>, Miss> {
+        match framing::of_answer(&mut parts) {
+            Trust::Whole => {}
+            Trust::Once => way.ends(),
+            Trust::None => return Err(Miss::Lost(BROKEN)),
+        }
         fields::take_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
         // hyper's own, of which nobody else knows anything.
@@ -257,9 +285,10 @@ impl Courier {
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
         let body = way.map_or(Answer::EMPTY, |way| {
-            Answer::Backends(Box::new(Download::new(body, way, patience, self.open.take())))
+            let (moved, open) = (self.moved.take(), self.open.take());
+            Answer::Backends(Box::new(Download::new(body, way, patience, moved, open)))
         });
-        Response::from_parts(parts, body)
+        Ok(Response::from_parts(parts, body))
     }
 
     /// The backend speaks something else from now on: what this client has asked for. `None`: it has not.
@@ -300,9 +329,7 @@ fn announcement(key: &Key, facts: &Facts) -> Vec<u8> {
 
 /// What is wrong with a request's body.
 fn fault(error: &hyper::Error) -> Refusal {
-    let is_slow =
-        std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TooSlow>);
-    if is_slow { SLOW } else { CUT }
+    error.source().map_or(BROKEN, upload::fault)
 }
 
 /// A request without a body, once more.

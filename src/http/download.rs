@@ -7,9 +7,18 @@ use std::{
     time::Duration,
 };
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::{
+    Version,
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
+};
 
-use super::{body::Broken, guest::Open, leg::Leg, shelf::Place, stall::Stall};
+use super::{
+    body::{self, Broken},
+    guest::Open,
+    leg::Leg,
+    shelf::Place,
+    stall::{Moved, Stall},
+};
 use crate::backend::Visit;
 
 /// An answer's body, as it comes. Its connection is driven by whoever reads it, and goes back where
@@ -42,6 +51,13 @@ impl Way {
         }
     }
 
+    /// No other answer is to come by it.
+    pub(super) fn ends(&mut self) {
+        if let Self::Leg { leg, .. } = self {
+            leg.is_last = true;
+        }
+    }
+
     /// Brings a connection home, if it can be used again. If not, it must not end before the answer has
     /// gone out: to let go of a request's body is to tell an HTTP/2 client that it was in vain.
     pub(super) fn home(self) -> Option<Self> {
@@ -58,8 +74,21 @@ impl Way {
 }
 
 impl Download {
-    pub(super) fn new(from: Incoming, way: Way, patience: Duration, open: Option<Open>) -> Self {
-        Self { from, way: Some(way), patience, stall: Stall::default(), open }
+    /// `upload`: where the request may still be on its way, when anything of it has moved.
+    pub(super) fn new(
+        from: Incoming,
+        way: Way,
+        patience: Duration,
+        upload: Option<Arc<Moved>>,
+        open: Option<Open>,
+    ) -> Self {
+        Self { from, way: Some(way), patience, stall: Stall::beside(upload), open }
+    }
+
+    /// A body in HTTP/2 comes by a trunk alone.
+    fn is_whole(&self) -> bool {
+        let is_h2 = matches!(self.way, Some(Way::Trunk(_)));
+        body::is_whole(&self.from, if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 })
     }
 
     /// Whose turn it is: see [`Open::progress`].
@@ -102,6 +131,10 @@ impl Body for Download {
             Poll::Ready(Some(Err(error))) => {
                 this.way = None;
                 Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) if !this.is_whole() => {
+                this.way = None;
+                Poll::Ready(Some(Err("the backend has reset its answer".into())))
             }
             Poll::Ready(None) => {
                 if let Some(way) = this.way.take() {

@@ -23,6 +23,7 @@ use super::{
     guest::Open,
     judge::judge,
     streams::Progress,
+    upload::Upload,
     wellknown::{self, Ours},
 };
 
@@ -35,7 +36,7 @@ enum Course {
     /// It is answered.
     Answered(Response<Answer>),
     /// Its body tells what the answer is.
-    Read(Incoming, Open),
+    Read(Upload, Open),
     /// It goes to a backend.
     Goes(Box<Courier>),
 }
@@ -51,9 +52,9 @@ pub(super) fn exchange(
     match respond(guest, Open::new(guest, progress), request) {
         Err(refusal) => Box::pin(ready(Ok(frame.around(Err(refusal))))),
         Ok(Course::Answered(answer)) => Box::pin(ready(Ok(frame.around(Ok(answer))))),
-        Ok(Course::Read(body, open)) => Box::pin(async move {
+        Ok(Course::Read(upload, open)) => Box::pin(async move {
             let _open = open;
-            Ok(frame.around(wellknown::read(&frame.guest.web, body).await))
+            Ok(frame.around(wellknown::read(&frame.guest.web, upload).await))
         }),
         Ok(Course::Goes(mut courier)) => {
             Box::pin(async move { Ok(frame.around(courier.go().await)) })
@@ -64,6 +65,7 @@ pub(super) fn exchange(
 /// It reads top to bottom: what nobody may ask, what we answer ourselves, what a backend does.
 fn respond(guest: &Arc<Guest>, open: Open, request: Request<Incoming>) -> Result<Course, Refusal> {
     let (mut parts, body) = request.into_parts();
+    let upload = Upload::new(body, parts.version, guest.web.timeouts.http_body);
     let told = guest.told();
     let host = judge(guest, &told, &mut parts)?;
     if let Some(answer) = clear::challenge(guest, &parts) {
@@ -71,7 +73,7 @@ fn respond(guest: &Arc<Guest>, open: Open, request: Request<Incoming>) -> Result
     }
     match wellknown::answer(guest, host.as_deref(), &parts) {
         Some(Ours::Answer(answer)) => return Ok(Course::Answered(answer)),
-        Some(Ours::InBody) => return Ok(Course::Read(body, open)),
+        Some(Ours::InBody) => return Ok(Course::Read(upload, open)),
         None => {}
     }
     if guest.facts.tls.is_none()
@@ -79,7 +81,7 @@ fn respond(guest: &Arc<Guest>, open: Open, request: Request<Incoming>) -> Result
     {
         return answer.map(Course::Answered);
     }
-    forward::prepare(guest, told, host, parts, body, open).map(Box::new).map(Course::Goes)
+    forward::prepare(guest, told, host, parts, upload, open).map(Box::new).map(Course::Goes)
 }
 
 /// What is the same around all answers of a connection.

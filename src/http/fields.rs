@@ -49,7 +49,7 @@ pub(super) fn take_hop_by_hop(headers: &mut HeaderMap) -> bool {
 }
 
 /// The members of all lists of this name.
-fn tokens_of(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+pub(super) fn tokens_of(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).iter().flat_map(tokens)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::{
     Method, Request, StatusCode, Version,
-    body::{Body, Incoming},
+    body::Body,
     header::{CONNECTION, EXPECT, HOST, HeaderValue, TE, UPGRADE},
     http::request::Parts,
 };
@@ -14,7 +14,7 @@ use super::{
     Guest,
     answer::Refusal,
     courier::{BROKEN, Courier},
-    fields,
+    fields, framing,
     guest::Open,
     told::{Host, Told},
     upload::Upload,
@@ -28,13 +28,13 @@ pub(super) fn prepare(
     told: Arc<Told>,
     host: Option<Arc<Host>>,
     mut parts: Parts,
-    body: Incoming,
+    mut upload: Upload,
     open: Open,
 ) -> Result<Courier, Refusal> {
     if told.goes_in_a_circle(&parts.headers) {
         return Err(CIRCLE);
     }
-    let (came_by, is_empty) = (parts.version, body.is_end_stream());
+    let (came_by, is_empty) = (parts.version, upload.is_end_stream());
     let is_http11 = came_by == Version::HTTP_11;
     let upgrade = if is_http11 { fields::upgrade(&parts.headers) } else { None };
     let waits = is_http11 && !is_empty && fields::expects_consent(&parts.headers);
@@ -54,11 +54,9 @@ pub(super) fn prepare(
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, upgrade.clone());
     }
-    let mut upload = Upload::new(body, guest.web.timeouts.http_body);
+    framing::of_request(&mut parts, &upload);
     if waits {
-        let (behind, given) = upload.behind_consent();
-        upload = behind;
-        consent(&mut parts, given);
+        consent(&mut parts, upload.behind_consent());
     } else {
         parts.headers.remove(EXPECT);
     }
@@ -66,6 +64,7 @@ pub(super) fn prepare(
         guest: guest.clone(),
         is_repeatable: is_empty && is_idempotent(&parts.method),
         has_upgrade: upgrade.is_some(),
+        moved: upload.moved(),
         request: Some(Request::from_parts(parts, upload)),
         again: None,
         told,

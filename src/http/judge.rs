@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use hyper::{
-    HeaderMap, Method, StatusCode, Uri, Version,
-    header::{HOST, TRANSFER_ENCODING},
-    http::request::Parts,
-};
+use hyper::{Method, StatusCode, Uri, Version, header::HOST, http::request::Parts};
 
 use super::{
     Guest,
     answer::Refusal,
+    framing,
     told::{Host, Told},
 };
 
@@ -25,7 +22,11 @@ pub(super) fn judge(
         // RFC 9110 §9.3.6: that is for proxies which clients have been told of.
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This is no proxy.\n"));
     }
-    framing(&request.headers)?;
+    if !framing::is_known(&request.headers) {
+        // RFC 9112 §6.1: what we do not know, we cannot take off.
+        let text = "There is no transfer coding here but chunked.\n";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
+    }
     let authority = authority(request)?;
     let host = authority.map(|authority| told.host(authority).ok_or(NO_HOST)).transpose()?;
     request.uri = target(&request.uri, &request.method)?;
@@ -38,21 +39,6 @@ pub(super) fn judge(
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, text));
     }
     Ok(host)
-}
-
-/// hyper has made sure of the rest: one length, or chunks at the end.
-fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_known = match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    };
-    // RFC 9112 §6.1: what we do not know, we cannot take off.
-    is_known.then_some(()).ok_or(Refusal::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "There is no transfer coding here but chunked.\n",
-    ))
 }
 
 const NO_HOST: Refusal = Refusal::bad("The host is not a host.\n");

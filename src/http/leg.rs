@@ -36,6 +36,8 @@ pub(super) struct Leg {
     connection: Box<Connection<TokioIo<Deaf>, Upload>>,
     /// It has come to its end.
     is_over: bool,
+    /// There is to be no other request on it.
+    pub(super) is_last: bool,
     /// It has served a request before.
     pub(super) is_used: bool,
     /// When it was last of use.
@@ -53,6 +55,7 @@ impl Leg {
             sender,
             connection: Box::new(connection),
             is_over: false,
+            is_last: false,
             is_used: false,
             since: Instant::now(),
             visit: Some(visit),
@@ -70,7 +73,7 @@ impl Leg {
     /// Whether another request could go this way, as far as it has been driven.
     pub(super) fn is_free(&mut self) -> bool {
         let ready = self.sender.poll_ready(&mut Context::from_waker(Waker::noop()));
-        !self.is_over && matches!(ready, Poll::Ready(Ok(())))
+        !self.is_over && !self.is_last && matches!(ready, Poll::Ready(Ok(())))
     }
 
     /// Whether it can, after all that the backend has said meanwhile: that it closes, or what nobody

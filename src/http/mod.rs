@@ -4,7 +4,8 @@
 //! session ──Guest──▶ connection ──request──▶ exchange ─┬─ judge: what no backend must see
 //!    ▲                  (io)                           ├─ clear, wellknown: what we answer ourselves
 //!    └──── Gone ─────────┘                             └─ forward ──▶ courier ──▶ leg ──▶ backend
-//!                                                           (fields, told)  (upload, download)
+//!                                                           (fields, told,  (upload, download)
+//!                                                            framing)
 //! ```
 //!
 //! The only user of hyper, which takes each message apart and puts it together anew: what a client
@@ -20,6 +21,7 @@ mod download;
 mod exchange;
 mod fields;
 mod forward;
+mod framing;
 mod guest;
 mod io;
 mod judge;

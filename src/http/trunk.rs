@@ -4,7 +4,7 @@ use hyper::{
     Request, Response, Uri,
     body::Incoming,
     client::conn::http2::{Builder, SendRequest},
-    header::{CONNECTION, HOST, HeaderValue, UPGRADE},
+    header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE},
     http::uri::{Authority, Scheme},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -53,6 +53,7 @@ impl Trunk {
         let headers = request.headers_mut();
         headers.remove(CONNECTION);
         headers.remove(UPGRADE);
+        headers.remove(TRANSFER_ENCODING);
         let host = headers.remove(HOST);
         let authority = host.as_ref().map(HeaderValue::as_bytes).map(Authority::try_from);
         let mut parts = std::mem::take(request.uri_mut()).into_parts();

@@ -1,33 +1,49 @@
 //! A request's body on its way to the backend.
 
 use std::{
+    error::Error,
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::{
+    StatusCode, Version,
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
+};
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
-    time::{Sleep, sleep},
+    time::{Sleep, sleep, timeout},
 };
 
-use super::{body::Broken, stall::Stall};
+use super::{
+    answer::Refusal,
+    body::{self, Broken},
+    stall::{Moved, Stall},
+};
 
 /// RFC 9110 §10.1.1: a client that waits for consent must not wait for ever; nor may a backend that
 /// knows nothing of it.
 const CONSENT: Duration = Duration::from_secs(1);
+
+/// How long, and of how much, a client of HTTP/2 is heard to whom an answer came early.
+const STILL_HEARD: Duration = Duration::from_secs(1);
+const STILL_SENT: usize = 4 << 20;
 
 /// A request's body, as it comes. A client that sends nothing of it for too long is given up.
 #[derive(Debug)]
 pub(super) struct Upload {
     /// `None`: there is nothing.
     from: Option<Incoming>,
+    version: Version,
     gate: Option<Gate>,
     patience: Duration,
     stall: Stall,
+    moved: Option<Arc<Moved>>,
 }
 
 /// The client waits for the backend's consent: to read of its body is to give it (hyper sends the
@@ -48,23 +64,40 @@ impl fmt::Display for TooSlow {
     }
 }
 
-impl std::error::Error for TooSlow {}
+impl Error for TooSlow {}
+
+pub(super) const SLOW: Refusal =
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
+const CUT: Refusal = Refusal::bad("The request breaks off.\n");
+
+/// What a client is told whose body has failed with this.
+pub(super) fn fault(error: &(dyn Error + 'static)) -> Refusal {
+    if error.is::<TooSlow>() { SLOW } else { CUT }
+}
 
 impl Upload {
-    pub(super) fn new(from: Incoming, patience: Duration) -> Self {
-        Self { from: Some(from), gate: None, patience, stall: Stall::default() }
+    /// The body of a request of this version.
+    pub(super) fn new(from: Incoming, version: Version, patience: Duration) -> Self {
+        let moved = (!from.is_end_stream()).then(Arc::default);
+        Self { from: Some(from), version, gate: None, patience, stall: Stall::default(), moved }
     }
 
     /// None at all.
     pub(super) fn empty() -> Self {
-        Self { from: None, gate: None, patience: Duration::MAX, stall: Stall::default() }
+        let (version, patience) = (Version::HTTP_11, Duration::MAX);
+        Self { from: None, version, gate: None, patience, stall: Stall::default(), moved: None }
+    }
+
+    /// When anything of it was taken last; `None`: there is nothing to take.
+    pub(super) fn moved(&self) -> Option<Arc<Moved>> {
+        self.moved.clone()
     }
 
     /// Nothing of it is read before the backend agrees. Whoever gets the sender says when.
-    pub(super) fn behind_consent(mut self) -> (Self, oneshot::Sender<()>) {
+    pub(super) fn behind_consent(&mut self) -> oneshot::Sender<()> {
         let (given, consent) = oneshot::channel();
         self.gate = Some(Gate { consent, at_last: Box::pin(sleep(CONSENT)) });
-        (self, given)
+        given
     }
 }
 
@@ -86,8 +119,14 @@ impl Body for Upload {
             this.gate = None;
         }
         let Some(from) = &mut this.from else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(from).poll_frame(cx) {
+        if let Poll::Ready(frame) = Pin::new(&mut *from).poll_frame(cx) {
             this.stall.ends();
+            if let Some(moved) = &this.moved {
+                moved.now();
+            }
+            if frame.is_none() && !body::is_whole(from, this.version) {
+                return Poll::Ready(Some(Err("the client has reset its request".into())));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         if this.stall.poll(cx, this.patience).is_ready() {
@@ -102,5 +141,29 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.from.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Upload {
+    /// An answer may come before its request has ended, and the rest is not wanted (RFC 9113 §8.1). Of a
+    /// stream that is reset at once behind it, some clients do not read the answer (curl 7.88 is one):
+    /// they are given a moment to stop by themselves.
+    fn drop(&mut self) {
+        if self.version == Version::HTTP_2
+            && let Some(from) = self.from.take().filter(|from| !from.is_end_stream())
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(timeout(STILL_HEARD, hear_out(from)));
+        }
+    }
+}
+
+/// Takes what still comes of a body, and throws it away.
+async fn hear_out(mut from: Incoming) {
+    let mut heard = 0;
+    while heard < STILL_SENT
+        && let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut from).poll_frame(cx)).await
+    {
+        heard += frame.data_ref().map_or(0, Bytes::len);
     }
 }

@@ -47,6 +47,8 @@ fn garbage_and_silence_are_a_bad_gateway() {
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nX\0: a\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 abc OK\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
@@ -100,6 +102,50 @@ fn in_clear_only_a_reset_tells() {
     }
 }
 
+/// RFC 9112 §6.3, RFC 9110 §8.6: of what is said twice or for nothing, one is left or none.
+#[test]
+fn one_length_is_left_of_several() {
+    let stage = Stage::set();
+    for (said, status, body) in [
+        (
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"[..],
+            200,
+            &b"hello"[..],
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello", 200, b"hello"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
+        (b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n", 204, b""),
+    ] {
+        let recorder = Recorder::answering(move |_, stream| stream.write_all(said).is_ok());
+        let front = stage.front(&at(recorder.address), "");
+        for version in VERSIONS {
+            let answer = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &[version]);
+            let came = (answer.exit, answer.status, answer.body.as_slice());
+            assert_eq!(came, (0, status, body), "{version} {:?}", String::from_utf8_lossy(said));
+        }
+    }
+}
+
+#[test]
+fn what_may_be_the_rest_of_an_answer_is_not_the_next() {
+    let stage = Stage::set();
+    for said in [
+        &b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ] {
+        let recorder = Recorder::answering(move |_, stream| stream.write_all(said).is_ok());
+        let front = stage.front(&at(recorder.address), "");
+        let mut client = enter(&stage, &front);
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+            assert!(answer(&mut client).is_some());
+            connections.push(recorder.next().0);
+        }
+        assert_ne!(connections[0], connections[1], "{:?}", String::from_utf8_lossy(said));
+    }
+}
+
 #[test]
 fn one_without_a_length_ends_where_it_ends() {
     let (stage, recorder) = (Stage::set(), serving(b"HTTP/1.0 200 OK\r\n\r\nall of it"));
@@ -124,9 +170,11 @@ fn an_answer_before_the_request_has_ended_arrives() {
         });
         let file = stage.folder.write("body", vec![b'x'; 5_000_000]);
         let file = format!("@{}", file.display());
-        let more = ["--http1.1", "-H", "Expect:", "--data-binary", &file];
-        let early = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &more);
-        assert_eq!((early.status, early.body.as_slice()), (413, &b"no\n"[..]), "{early:?}");
+        for version in VERSIONS {
+            let more = [version, "-H", "Expect:", "--data-binary", &file];
+            let early = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &more);
+            assert_eq!((early.status, early.body.as_slice()), (413, &b"no\n"[..]), "{early:?}");
+        }
         // RFC 9113 §8.1: the whole answer, and then NO_ERROR for the rest of the request.
         let mut client = H2::enter(&stage, &front);
         client.ask(1, &request("POST", "/"), &[], 0);

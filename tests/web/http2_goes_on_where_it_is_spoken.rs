@@ -1,12 +1,17 @@
 //! With `h2c: true`, HTTP/2 is spoken with the backend as well: all requests share a connection, and under
 //! PROXY all of one client's.
 
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+};
+
 use crate::{
     common::tls::NAME,
     curl::{VERSIONS, get},
-    h2::{END_STREAM, H2, request},
+    h2::{DATA, END_HEADERS, END_STREAM, H2, HEADERS, RST_STREAM, SETTINGS, frame, request},
     servers::Nginx,
-    stage::Stage,
+    stage::{Stage, at},
 };
 
 /// What nginx says of a request: the version, the connection that it came by, and whose that is.
@@ -57,7 +62,7 @@ fn one_for_each_client_under_proxy() {
         let mut connections = Vec::new();
         while streams < 5 {
             let frame = client.next().expect("it lives");
-            if frame.kind == crate::h2::DATA && !frame.payload.is_empty() {
+            if frame.kind == DATA && !frame.payload.is_empty() {
                 let said = words(&frame.payload);
                 assert_eq!((said[0].as_str(), said[2].as_str()), ("HTTP/2.0", port.as_str()));
                 connections.push(said[1].clone());
@@ -67,4 +72,42 @@ fn one_for_each_client_under_proxy() {
         connections.dedup();
         assert_eq!(connections.len(), 1, "five streams, one connection: {connections:?}");
     }
+}
+
+#[test]
+fn an_answer_that_is_reset_is_not_whole() {
+    let stage = Stage::set();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let backend = at(listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || breaks_off(stream));
+        }
+    });
+    let front = stage.front(&format!("{backend}, h2c: true"), "");
+    for version in VERSIONS {
+        let answer = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &[version]);
+        assert!(answer.exit != 0 && [0, 200].contains(&answer.status), "{answer:?}");
+    }
+}
+
+/// Answers a request with half of something, and resets the stream with NO_ERROR: that is an end only
+/// behind a whole answer (RFC 9113 §8.1).
+fn breaks_off(mut stream: TcpStream) -> Option<()> {
+    // The preface.
+    stream.read_exact(&mut [0; 24]).ok()?;
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).ok()?;
+    let mut head = [0; 9];
+    while head[3] != HEADERS {
+        stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).ok()?;
+    }
+    let answer = [
+        frame(HEADERS, END_HEADERS, 1, &[0x88]),
+        frame(DATA, 0, 1, b"half of it"),
+        frame(RST_STREAM, 0, 1, &[0; 4]),
+    ];
+    stream.write_all(&answer.concat()).ok()?;
+    std::io::copy(&mut stream, &mut std::io::sink()).ok().map(drop)
 }

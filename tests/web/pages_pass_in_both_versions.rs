@@ -3,6 +3,9 @@
 use crate::{
     common::tls::NAME,
     curl::{VERSIONS, get},
+    h2::{END_STREAM, H2, request},
+    raw::{answer, enter},
+    recorder::{Recorder, Seen},
     servers::{Nginx, Python},
     stage::{Stage, at},
 };
@@ -50,4 +53,28 @@ fn bodies_go_up_whole() {
         }
     }
     assert!(!python.has_complained());
+}
+
+/// What a request's method says of its body does not count: RFC 9110 §9.3.1.
+#[test]
+fn bodies_go_up_with_any_method_and_none_is_none() {
+    let (stage, recorder) = (Stage::set(), Recorder::start());
+    let front = stage.front(&at(recorder.address), "");
+    for method in ["GET", "DELETE", "PROPFIND", "POST"] {
+        let mut h1 = enter(&stage, &front);
+        let head = format!("{method} / HTTP/1.1\r\nHost: {NAME}\r\nTransfer-Encoding: chunked");
+        h1.send(format!("{head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+        assert_eq!(answer(&mut h1).unwrap().0, 200);
+        let mut h2 = H2::enter(&stage, &front);
+        h2.ask_whole(1, &request(method, "/"), &[], b"abc");
+        assert_eq!(h2.outcome(1), Some(Ok(200)));
+        for _ in 0..2 {
+            let Seen::Request(_, body) = recorder.next().1 else { panic!("a whole one") };
+            assert_eq!(String::from_utf8_lossy(&body), "3\r\nabc\r\n0\r\n\r\n", "{method}");
+        }
+        // RFC 9110 §8.6: where one is expected, it is said that there is none.
+        h2.ask(3, &request(method, "/"), &[], END_STREAM);
+        assert_eq!(h2.outcome(3), Some(Ok(200)));
+        assert_eq!(recorder.next().1.has("content-length: 0\r\n"), method == "POST", "{method}");
+    }
 }

@@ -1,16 +1,17 @@
 //! Outlook's autodiscover, in its old form of plain XML (MS-OXDSCLI, "POX").
 
-use std::{future::poll_fn, pin::Pin, time::Duration};
+use std::{future::poll_fn, pin::Pin};
 
-use hyper::{
-    StatusCode,
-    body::{Body, Incoming},
-};
+use hyper::{StatusCode, body::Body};
 use tokio::time::timeout;
 
 use super::{escaped, is_address, mail_host};
 use crate::{
-    http::{Web, answer::Refusal},
+    http::{
+        Web,
+        answer::Refusal,
+        upload::{self, Upload},
+    },
     protocol::Protocol,
 };
 
@@ -24,13 +25,9 @@ const OUTLOOK: &str =
 const OUTER: &str = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006";
 
 /// What Outlook is told, or that it asks for what is not to be had.
-pub(super) async fn answer(
-    web: &Web,
-    body: &mut Incoming,
-    patience: Duration,
-) -> Result<String, Refusal> {
-    let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, "The request does not come.\n");
-    let request = timeout(patience, read(body)).await.map_err(|_| late)??;
+pub(super) async fn answer(web: &Web, body: &mut Upload) -> Result<String, Refusal> {
+    let patience = web.timeouts.http_body;
+    let request = timeout(patience, read(body)).await.unwrap_or(Err(upload::SLOW))?;
     let address = between(&request, "<EMailAddress>", "</EMailAddress>").map(str::trim);
     let Some(address) = address.filter(|address| is_address(address)) else {
         return Ok(error(600, "Invalid Request"));
@@ -44,11 +41,10 @@ pub(super) async fn answer(
     Ok(text(web, address, domain))
 }
 
-async fn read(body: &mut Incoming) -> Result<String, Refusal> {
-    const CUT: Refusal = Refusal::bad("The request breaks off.\n");
+async fn read(body: &mut Upload) -> Result<String, Refusal> {
     let mut whole = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| CUT)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|error| upload::fault(&*error))?.into_data() else { continue };
         if whole.len() + data.len() > LONGEST {
             let text = "That is too long for this.\n";
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));

@@ -8,12 +8,11 @@ mod mta_sts;
 
 use hyper::{
     Method, Response, StatusCode,
-    body::Incoming,
     header::{ALLOW, HeaderValue},
     http::request::Parts,
 };
 
-use super::{Guest, Web, answer, answer::Refusal, body::Answer, told::Host};
+use super::{Guest, Web, answer, answer::Refusal, body::Answer, told::Host, upload::Upload};
 use crate::protocol::Protocol;
 
 /// A listener that mail programs can be told of.
@@ -66,8 +65,8 @@ pub(super) fn answer(guest: &Guest, host: Option<&Host>, request: &Parts) -> Opt
 }
 
 /// Answers what is asked for in this body.
-pub(super) async fn read(web: &Web, mut body: Incoming) -> Result<Response<Answer>, Refusal> {
-    let text = autodiscover::answer(web, &mut body, web.timeouts.http_body).await?;
+pub(super) async fn read(web: &Web, mut body: Upload) -> Result<Response<Answer>, Refusal> {
+    let text = autodiscover::answer(web, &mut body).await?;
     Ok(answer::text(StatusCode::OK, "text/xml; charset=utf-8", text))
 }
 
