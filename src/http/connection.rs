@@ -226,8 +226,15 @@ pub(super) async fn http2(
     let mut level = Stop::No;
     let mut alarm = pin!(sleep_until(Instant::now() + idle));
     let (mut seen, mut is_leaving) = (0, false);
+    let mut has_waited = false;
     loop {
         let serving = poll_fn(|cx| {
+            has_waited = !has_waited;
+            if has_waited {
+                // Streams that have something to say come first: one write takes all of it along.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let done = connection.as_mut().poll(cx);
             if guest.had.requests.load(Ordering::Relaxed) > 0 {
                 opened();
