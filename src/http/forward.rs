@@ -74,10 +74,17 @@ pub(super) fn prepare(
     })
 }
 
-/// RFC 9110 §9.2.2.
+/// Whether to ask twice is to ask once: RFC 9110 §9.2.2, with the registry of methods that is kept for it.
 fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
-        .contains(method)
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
+            // RFC 4918 §9, RFC 5323 §2; not LOCK.
+            | "PROPFIND" | "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "UNLOCK" | "SEARCH"
+            // RFC 3253 §3 to §13, RFC 3744 §8, RFC 4791 §5.
+            | "VERSION-CONTROL" | "REPORT" | "CHECKOUT" | "CHECKIN" | "UNCHECKOUT" | "MKWORKSPACE"
+            | "UPDATE" | "LABEL" | "MERGE" | "BASELINE-CONTROL" | "MKACTIVITY" | "ACL" | "MKCALENDAR"
+    )
 }
 
 /// The backend's consent becomes ours: RFC 9110 §10.1.1.
