@@ -82,6 +82,17 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (!tokens.any(is_ours)).then(|| offer.clone())
 }
 
+/// What we say of our own connection to a backend: RFC 9110 §7.8 and §10.1.4.
+pub(super) fn connection(has_te: bool, has_upgrade: bool) -> Option<HeaderValue> {
+    let named = match (has_te, has_upgrade) {
+        (true, true) => "upgrade, te",
+        (true, false) => "te",
+        (false, true) => "upgrade",
+        (false, false) => return None,
+    };
+    Some(HeaderValue::from_static(named))
+}
+
 /// Whether the client waits for consent before it sends its body (RFC 9110 §10.1.1).
 pub(super) fn expects_consent(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

@@ -46,12 +46,14 @@ pub(super) fn prepare(
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if let Some(connection) = fields::connection(takes_trailers, upgrade.is_some()) {
+        parts.headers.insert(CONNECTION, connection);
+    }
     if host.is_none() {
         // RFC 9112 §3.2: a request without one has to have one all the same.
         parts.headers.insert(HOST, HeaderValue::from_str(&guest.web.hostname).map_err(|_| BROKEN)?);
     }
     if let Some(upgrade) = &upgrade {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, upgrade.clone());
     }
     let mut upload = Upload::new(body, guest.web.timeouts.http_body);

@@ -249,14 +249,28 @@ fn what_a_connection_names_is_taken_out_but_not_what_we_say() {
     ));
     assert_eq!(answer(&mut client).unwrap().0, 200);
     let (_, seen) = recorder.next();
-    for gone in
-        ["connection", "x-private", "keep-alive", "proxy-connection", "upgrade", "http2-settings"]
-    {
+    for gone in ["x-private", "keep-alive", "proxy-connection", "upgrade", "http2-settings"] {
         assert!(!seen.has(&format!("{gone}:")), "{gone}: {seen:?}");
     }
-    for there in
-        ["te: trailers\r\n", "x-forwarded-for: 127.0.0.1\r\n", "host: mail.example.org\r\n"]
-    {
+    for there in [
+        "te: trailers\r\n",
+        "connection: te\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+        "host: mail.example.org\r\n",
+    ] {
         assert!(seen.has(there), "{there}: {seen:?}");
     }
+    let mut client = enter(&stage, &front);
+    for (fields, named) in [
+        ("Connection: upgrade, te\r\nTE: trailers\r\nUpgrade: x", "connection: upgrade, te\r\n"),
+        ("Connection: upgrade, te\r\nTE: deflate\r\nUpgrade: x", "connection: upgrade\r\n"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n{fields}\r\n\r\n"));
+        assert_eq!(answer(&mut client).unwrap().0, 200);
+        let (_, seen) = recorder.next();
+        assert!(seen.has(named), "{fields}: {seen:?}");
+    }
+    client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+    assert_eq!(answer(&mut client).unwrap().0, 200);
+    assert!(!recorder.next().1.has("connection:"));
 }
