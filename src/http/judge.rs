@@ -64,15 +64,17 @@ fn authority(request: &Parts) -> Result<Option<&str>, Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::bad("There are two Hosts.\n"));
     }
-    let Some(target) = request.uri.authority() else {
-        return match host {
-            None if request.version == Version::HTTP_10 => Ok(None),
-            None => Err(Refusal::bad("There is no Host.\n")),
-            Some(host) => host.to_str().map(Some).map_err(|_| NO_HOST),
-        };
+    let target = request.uri.authority();
+    let is_h2 = request.version == Version::HTTP_2;
+    // HTTP/1.1 has one even where the target says the same; HTTP/2 has `:authority` instead.
+    let is_wanted = request.version == Version::HTTP_11 || (is_h2 && target.is_none());
+    if host.is_none() && is_wanted {
+        return Err(Refusal::bad("There is no Host.\n"));
+    }
+    let Some(target) = target else {
+        return host.map(|host| host.to_str().map_err(|_| NO_HOST)).transpose();
     };
     let target = target.as_str();
-    let is_h2 = request.version == Version::HTTP_2;
     if is_h2 && host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(target.as_bytes())) {
         return Err(Refusal::bad("There are two hosts.\n"));
     }

@@ -147,6 +147,7 @@ fn probes() -> Vec<Probe> {
         ("a name of no letters", post(": a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("two Hosts", post("Host: other.example\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("no Host", "GET / HTTP/1.1\r\n\r\n".to_owned(), &[400], &[]),
+        ("no Host but in the target", format!("GET https://{NAME}/ HTTP/1.1\r\n\r\n"), &[400], &[]),
         ("an odd Host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(), &[400], &[]),
         ("a Host with a user", format!("GET / HTTP/1.1\r\nHost: x@{NAME}\r\n\r\n"), &[400], &[]),
         (
