@@ -8,10 +8,18 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use super::download::Download;
+use super::{download::Download, fields};
 
 /// What goes wrong in a body, of either direction.
 pub(super) type Broken = Box<dyn Error + Send + Sync>;
+
+/// A part of a body, of either direction, as it goes on.
+pub(super) fn passed_on(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        fields::take_from_trailers(trailers);
+    }
+    frame
+}
 
 /// What a client gets behind the head of an answer.
 pub(super) enum Answer {

@@ -97,7 +97,7 @@ impl Body for Download {
                 this.stall.ends();
                 this.progress(false);
                 this.perhaps_over();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(super::body::passed_on(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.way = None;

@@ -123,6 +123,33 @@ pub(super) fn take_fronts_words(headers: &mut HeaderMap, is_trusted: bool) {
     }
 }
 
+/// What must stand in a message's head, as servers go by it before they have seen the body, and may yet put
+/// trailers among the fields of the head: RFC 9110 §6.5.1.
+const OF_A_HEAD: [&str; 13] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "max-forwards",
+    "set-cookie",
+    "trailer",
+    "via",
+];
+
+/// Takes out of trailers what must not be in them. A front before us says what it says in the head.
+pub(super) fn take_from_trailers(trailers: &mut HeaderMap) {
+    take_hop_by_hop(trailers);
+    take_fronts_words(trailers, false);
+    for name in OF_A_HEAD {
+        trailers.remove(name);
+    }
+}
+
 /// What decides where a request ends and whom it is for; with an underscore, some servers take it for the
 /// real one.
 const OF_FRAMING: [&str; 7] =

@@ -88,7 +88,9 @@ impl Body for Upload {
         let Some(from) = &mut this.from else { return Poll::Ready(None) };
         if let Poll::Ready(frame) = Pin::new(from).poll_frame(cx) {
             this.stall.ends();
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(
+                frame.map(|frame| frame.map(super::body::passed_on).map_err(Into::into)),
+            );
         }
         if this.stall.poll(cx, this.patience).is_ready() {
             return Poll::Ready(Some(Err(Box::new(TooSlow))));
