@@ -1,8 +1,11 @@
 //! Header fields that are one connection's affair, and those that only we may set.
 
 use hyper::{
-    HeaderMap,
-    header::{CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, Method,
+    header::{
+        CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
 };
 
 /// RFC 9110 §7.6.1, and what older clients and servers send.
@@ -80,6 +83,24 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut tokens = tokens(offer);
     tokens.next().filter(|first| !is_ours(first))?;
     (!tokens.any(is_ours)).then(|| offer.clone())
+}
+
+/// Whether a request may go on to the next server, counting this one: RFC 9110 §7.6.2.
+pub(super) fn may_go_on(method: &Method, headers: &mut HeaderMap) -> bool {
+    if ![Method::OPTIONS, Method::TRACE].contains(method) {
+        return true;
+    }
+    let Some(left) = headers.get(MAX_FORWARDS).and_then(number) else { return true };
+    if left > 0 {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+    }
+    left > 0
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    // One with a sign is none.
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// What we say of our own connection to a backend: RFC 9110 §7.8 and §10.1.4.

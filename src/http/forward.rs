@@ -22,6 +22,13 @@ use super::{
 
 const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a circle.\n");
 
+/// RFC 9110 §9.3.7: an answer to OPTIONS that has nothing to tell.
+const LAST: Refusal = Refusal::new(StatusCode::NO_CONTENT, "");
+
+/// To send back what came is to show what scripts should not see, as cookies.
+const NO_MIRROR: Refusal =
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "This shows nobody what it was asked.\n");
+
 /// Makes a request ready for any backend.
 pub(super) fn prepare(
     guest: &Arc<Guest>,
@@ -33,6 +40,9 @@ pub(super) fn prepare(
 ) -> Result<Courier, Refusal> {
     if told.goes_in_a_circle(&parts.headers) {
         return Err(CIRCLE);
+    }
+    if !fields::may_go_on(&parts.method, &mut parts.headers) {
+        return Err(if parts.method == Method::TRACE { NO_MIRROR } else { LAST });
     }
     let (came_by, is_empty) = (parts.version, body.is_end_stream());
     let is_http11 = came_by == Version::HTTP_11;
