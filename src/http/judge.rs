@@ -26,6 +26,10 @@ pub(super) fn judge(
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "This is no proxy.\n"));
     }
     framing(&request.headers)?;
+    if request.headers.values().any(|value| is_padded(value.as_bytes())) {
+        // RFC 9113 §8.2.1: a malformed request. HTTP/1.1 has taken the spaces for its own.
+        return Err(Refusal::bad("There are spaces around a value.\n"));
+    }
     let authority = authority(request)?;
     let host = authority.map(|authority| told.host(authority).ok_or(NO_HOST)).transpose()?;
     request.uri = target(&request.uri, &request.method)?;
@@ -53,6 +57,10 @@ fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
         StatusCode::NOT_IMPLEMENTED,
         "There is no transfer coding here but chunked.\n",
     ))
+}
+
+fn is_padded(value: &[u8]) -> bool {
+    [value.first(), value.last()].into_iter().flatten().any(|octet| b" \t".contains(octet))
 }
 
 const NO_HOST: Refusal = Refusal::bad("The host is not a host.\n");

@@ -143,6 +143,7 @@ fn probes() -> Vec<Probe> {
         ("a NUL in a value", post("X: a\0b\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a NUL in a name", post("X\0: a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a space before the first name", post(" X: a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
+        ("spaces around a value", post("X: \t a \t \r\nContent-Length: 0\r\n", ""), &[200], UP),
         ("no colon", post("X\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a name of no letters", post(": a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("two Hosts", post("Host: other.example\r\nContent-Length: 0\r\n", ""), &[400], &[]),
