@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     Guest, Switched,
-    answer::Refusal,
+    answer::{self, Refusal},
     body::Answer,
     download::{Download, Way},
     fields,
@@ -252,8 +252,7 @@ impl Courier {
     fn passed_on(&mut self, mut parts: Parts, body: Incoming, way: Way) -> Response<Answer> {
         fields::take_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
-        // hyper's own, of which nobody else knows anything.
-        parts.extensions.clear();
+        answer::keep_reason(parts.status, &mut parts.extensions);
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
         let body = way.map_or(Answer::EMPTY, |way| {
