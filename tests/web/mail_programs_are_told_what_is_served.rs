@@ -114,10 +114,10 @@ fn apple() {
     let (stage, _python, front) = set(ALL);
     let imap = front.port(1);
     let (status, kind, text) =
-        ask(&stage, &front, "example.net:PORT/apple.mobileconfig?email=a%40example.net", &[]);
+        ask(&stage, &front, "example.net:PORT/apple.mobileconfig?email=%61%26%40example.net", &[]);
     assert_eq!(status, 200);
     assert!(kind.starts_with("application/x-apple-aspen-config"), "{kind}");
-    assert!(text.contains("<key>EmailAddress</key><string>a@example.net</string>"), "{text}");
+    assert!(text.contains("<key>EmailAddress</key><string>a&amp;@example.net</string>"), "{text}");
     assert!(
         text.contains(&format!("<key>IncomingMailServerPortNumber</key><integer>{imap}</integer>")),
         "{text}"
