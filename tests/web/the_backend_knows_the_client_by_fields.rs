@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::{
     common::{
         announced::{tlv, v2},
-        ca::Kind,
+        ca::{Kind, authority},
         front::Front,
         peer::connect,
         proxy::{ALPN, AUTHORITY, Header, SSL},
@@ -190,6 +190,13 @@ fn a_clients_certificate_is_told_once_it_is_verified() {
             .told();
     assert!(told.fields("x-client-cert-verify")[0].starts_with("FAILED"), "{}", told.0);
     assert!(!told.0.to_string().contains("liar"), "{}", told.0);
+
+    let key = Kind::Ecdsa.key();
+    let own = authority("liar").self_signed(&key).unwrap().pem() + &key.serialize_pem();
+    let own = stage.folder.write("own.pem", own).display().to_string();
+    let told = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &["--cert", &own]).told();
+    let why = "FAILED: it is an authority's own (CA:TRUE), which is no client's";
+    assert_eq!(told.fields("x-client-cert-verify"), [why]);
 }
 
 /// Who decides by a name must not take one for another.
