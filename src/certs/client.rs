@@ -12,15 +12,16 @@ use super::{
 pub struct Client {
     /// The subject's common name.
     pub common_name: Option<String>,
-    /// The subject; empty if the certificate cannot be read.
+    /// The subject, as RFC 4514 writes names; empty if the certificate cannot be read. An ellipsis at
+    /// its end, which is in no name, says that it was longer.
     pub subject: String,
-    /// The issuer; empty if the certificate cannot be read.
+    /// The issuer likewise.
     pub issuer: String,
     /// SHA-256 over the whole of it, in hexadecimal.
     pub fingerprint: String,
 }
 
-/// The longest name that is kept, in octets. RFC 5280 has 64 letters for each part of one.
+/// The longest common name that is kept, in octets. RFC 5280 has 64 letters for one.
 const LONGEST: usize = 512;
 
 /// RSA keys that signatures can be verified with here, in bits.
@@ -31,15 +32,11 @@ impl Client {
     #[must_use]
     pub fn new(der: &CertificateDer<'_>) -> Self {
         let fingerprint = fingerprint(der);
-        let Ok(parsed) = Parsed::new(&der.clone().into_owned()) else {
+        let Some((subject, issuer)) = x509::subject_and_issuer(der) else {
             return Self { fingerprint, ..Self::default() };
         };
-        Self {
-            common_name: x509::common_names(der).0.map(|name| tame(&name)),
-            subject: tame(&parsed.subject.1),
-            issuer: tame(&parsed.issuer.1),
-            fingerprint,
-        }
+        let common_name = x509::common_names(der).0.map(|name| tame(&name));
+        Self { common_name, subject, issuer, fingerprint }
     }
 
     /// Whether a signature with a certificate's key could be verified at all. That depends on the

@@ -3,7 +3,9 @@
 use hyper::{
     Response, StatusCode,
     body::Bytes,
+    ext::ReasonPhrase,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    http::Extensions,
 };
 
 use super::body::Answer;
@@ -41,6 +43,17 @@ impl From<Refusal> for Response<Answer> {
             response.headers_mut().insert(RETRY_AFTER, RETRY);
         }
         response
+    }
+}
+
+/// Of all that hyper says besides of an answer, only the words behind its status are for the client: hyper
+/// has them where they are not the usual ones, and none of its own for statuses that it does not know.
+pub(super) fn keep_reason(status: StatusCode, extensions: &mut Extensions) {
+    const NONE: ReasonPhrase = ReasonPhrase::from_static(b"");
+    let said = extensions.remove::<ReasonPhrase>().filter(|said| *said != NONE);
+    extensions.clear();
+    if let Some(said) = said.or_else(|| status.canonical_reason().is_none().then_some(NONE)) {
+        extensions.insert(said);
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::{
     body::{Body, Bytes, Frame, Incoming, SizeHint},
 };
 
-use super::download::Download;
+use super::{download::Download, fields};
 
 /// What goes wrong in a body, of either direction.
 pub(super) type Broken = Box<dyn Error + Send + Sync>;
@@ -21,6 +21,14 @@ pub(super) type Broken = Box<dyn Error + Send + Sync>;
 /// §8.1). What was cut off must not pass for whole.
 pub(super) fn is_whole(from: &Incoming, version: Version) -> bool {
     version != Version::HTTP_2 || from.is_end_stream()
+}
+
+/// A part of a body, of either direction, as it goes on.
+pub(super) fn passed_on(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        fields::take_from_trailers(trailers);
+    }
+    frame
 }
 
 /// What a client gets behind the head of an answer.

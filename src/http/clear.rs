@@ -41,7 +41,8 @@ pub(super) fn redirect(
         return Some(Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, text)));
     };
     let port = if port == 443 { String::new() } else { format!(":{port}") };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    // RFC 9112 §3.3: what is asked of the server as a whole has no path.
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).trim_start_matches('*');
     let Ok(location) = HeaderValue::from_str(&format!("https://{host}{port}{path}")) else {
         return Some(Err(Refusal::bad("The request's target is not one.\n")));
     };

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{
     Guest, Switched,
-    answer::Refusal,
+    answer::{self, Refusal},
     body::Answer,
     download::{Download, Way},
     fields,
@@ -280,8 +280,7 @@ impl Courier {
         }
         fields::take_hop_by_hop(&mut parts.headers);
         parts.version = Version::HTTP_11;
-        // hyper's own, of which nobody else knows anything.
-        parts.extensions.clear();
+        answer::keep_reason(parts.status, &mut parts.extensions);
         let patience = self.guest.web.timeouts.http_response;
         let way = if body.is_end_stream() { way.home() } else { Some(way) };
         let body = way.map_or(Answer::EMPTY, |way| {

@@ -126,7 +126,7 @@ impl Body for Download {
                 this.stall.ends();
                 this.progress(false);
                 this.perhaps_over();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(body::passed_on(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.way = None;

@@ -1,8 +1,11 @@
 //! Header fields that are one connection's affair, and those that only we may set.
 
 use hyper::{
-    HeaderMap,
-    header::{CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, Method,
+    header::{
+        CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
 };
 
 /// RFC 9110 §7.6.1, and what older clients and servers send.
@@ -82,6 +85,35 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (!tokens.any(is_ours)).then(|| offer.clone())
 }
 
+/// Whether a request may go on to the next server, counting this one: RFC 9110 §7.6.2.
+pub(super) fn may_go_on(method: &Method, headers: &mut HeaderMap) -> bool {
+    if ![Method::OPTIONS, Method::TRACE].contains(method) {
+        return true;
+    }
+    let Some(left) = headers.get(MAX_FORWARDS).and_then(number) else { return true };
+    if left > 0 {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+    }
+    left > 0
+}
+
+fn number(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    // One with a sign is none.
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// What we say of our own connection to a backend: RFC 9110 §7.8 and §10.1.4.
+pub(super) fn connection(has_te: bool, has_upgrade: bool) -> Option<HeaderValue> {
+    let named = match (has_te, has_upgrade) {
+        (true, true) => "upgrade, te",
+        (true, false) => "te",
+        (false, true) => "upgrade",
+        (false, false) => return None,
+    };
+    Some(HeaderValue::from_static(named))
+}
+
 /// Whether the client waits for consent before it sends its body (RFC 9110 §10.1.1).
 pub(super) fn expects_consent(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
@@ -109,6 +141,33 @@ pub(super) fn take_fronts_words(headers: &mut HeaderMap, is_trusted: bool) {
     let out: Vec<HeaderName> = headers.keys().filter(|name| is_out(name)).cloned().collect();
     for name in out {
         headers.remove(name);
+    }
+}
+
+/// What must stand in a message's head, as servers go by it before they have seen the body, and may yet put
+/// trailers among the fields of the head: RFC 9110 §6.5.1.
+const OF_A_HEAD: [&str; 13] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "max-forwards",
+    "set-cookie",
+    "trailer",
+    "via",
+];
+
+/// Takes out of trailers what must not be in them. A front before us says what it says in the head.
+pub(super) fn take_from_trailers(trailers: &mut HeaderMap) {
+    take_hop_by_hop(trailers);
+    take_fronts_words(trailers, false);
+    for name in OF_A_HEAD {
+        trailers.remove(name);
     }
 }
 

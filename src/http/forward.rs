@@ -22,6 +22,13 @@ use super::{
 
 const CIRCLE: Refusal = Refusal::new(StatusCode::LOOP_DETECTED, "This goes in a circle.\n");
 
+/// RFC 9110 §9.3.7: an answer to OPTIONS that has nothing to tell.
+const LAST: Refusal = Refusal::new(StatusCode::NO_CONTENT, "");
+
+/// To send back what came is to show what scripts should not see, as cookies.
+const NO_MIRROR: Refusal =
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "This shows nobody what it was asked.\n");
+
 /// Makes a request ready for any backend.
 pub(super) fn prepare(
     guest: &Arc<Guest>,
@@ -33,6 +40,9 @@ pub(super) fn prepare(
 ) -> Result<Courier, Refusal> {
     if told.goes_in_a_circle(&parts.headers) {
         return Err(CIRCLE);
+    }
+    if !fields::may_go_on(&parts.method, &mut parts.headers) {
+        return Err(if parts.method == Method::TRACE { NO_MIRROR } else { LAST });
     }
     let (came_by, is_empty) = (parts.version, upload.is_end_stream());
     let is_http11 = came_by == Version::HTTP_11;
@@ -46,12 +56,14 @@ pub(super) fn prepare(
     if takes_trailers {
         parts.headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if let Some(connection) = fields::connection(takes_trailers, upgrade.is_some()) {
+        parts.headers.insert(CONNECTION, connection);
+    }
     if host.is_none() {
         // RFC 9112 §3.2: a request without one has to have one all the same.
         parts.headers.insert(HOST, HeaderValue::from_str(&guest.web.hostname).map_err(|_| BROKEN)?);
     }
     if let Some(upgrade) = &upgrade {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, upgrade.clone());
     }
     framing::of_request(&mut parts, &upload);
@@ -73,10 +85,17 @@ pub(super) fn prepare(
     })
 }
 
-/// RFC 9110 §9.2.2.
+/// Whether to ask twice is to ask once: RFC 9110 §9.2.2, with the registry of methods that is kept for it.
 fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE]
-        .contains(method)
+    matches!(
+        method.as_str(),
+        "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE" | "TRACE"
+            // RFC 4918 §9, RFC 5323 §2; not LOCK.
+            | "PROPFIND" | "PROPPATCH" | "MKCOL" | "COPY" | "MOVE" | "UNLOCK" | "SEARCH"
+            // RFC 3253 §3 to §13, RFC 3744 §8, RFC 4791 §5.
+            | "VERSION-CONTROL" | "REPORT" | "CHECKOUT" | "CHECKIN" | "UNCHECKOUT" | "MKWORKSPACE"
+            | "UPDATE" | "LABEL" | "MERGE" | "BASELINE-CONTROL" | "MKACTIVITY" | "ACL" | "MKCALENDAR"
+    )
 }
 
 /// The backend's consent becomes ours: RFC 9110 §10.1.1.

@@ -48,7 +48,8 @@ impl Io {
         }
         let patience = self.guest.web.timeouts.http_body;
         if self.stall.poll(cx, patience).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            let why = "the client takes no more of what it is sent";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
         }
         Poll::Pending
     }

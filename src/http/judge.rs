@@ -27,6 +27,10 @@ pub(super) fn judge(
         let text = "There is no transfer coding here but chunked.\n";
         return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, text));
     }
+    if request.headers.values().any(|value| is_padded(value.as_bytes())) {
+        // RFC 9113 §8.2.1: a malformed request. HTTP/1.1 has taken the spaces for its own.
+        return Err(Refusal::bad("There are spaces around a value.\n"));
+    }
     let authority = authority(request)?;
     let host = authority.map(|authority| told.host(authority).ok_or(NO_HOST)).transpose()?;
     request.uri = target(&request.uri, &request.method)?;
@@ -41,6 +45,10 @@ pub(super) fn judge(
     Ok(host)
 }
 
+fn is_padded(value: &[u8]) -> bool {
+    [value.first(), value.last()].into_iter().flatten().any(|octet| b" \t".contains(octet))
+}
+
 const NO_HOST: Refusal = Refusal::bad("The host is not a host.\n");
 
 /// RFC 9112 §3.2, RFC 9113 §8.3.1.
@@ -50,15 +58,17 @@ fn authority(request: &Parts) -> Result<Option<&str>, Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::bad("There are two Hosts.\n"));
     }
-    let Some(target) = request.uri.authority() else {
-        return match host {
-            None if request.version == Version::HTTP_10 => Ok(None),
-            None => Err(Refusal::bad("There is no Host.\n")),
-            Some(host) => host.to_str().map(Some).map_err(|_| NO_HOST),
-        };
+    let target = request.uri.authority();
+    let is_h2 = request.version == Version::HTTP_2;
+    // HTTP/1.1 has one even where the target says the same; HTTP/2 has `:authority` instead.
+    let is_wanted = request.version == Version::HTTP_11 || (is_h2 && target.is_none());
+    if host.is_none() && is_wanted {
+        return Err(Refusal::bad("There is no Host.\n"));
+    }
+    let Some(target) = target else {
+        return host.map(|host| host.to_str().map_err(|_| NO_HOST)).transpose();
     };
     let target = target.as_str();
-    let is_h2 = request.version == Version::HTTP_2;
     if is_h2 && host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(target.as_bytes())) {
         return Err(Refusal::bad("There are two hosts.\n"));
     }

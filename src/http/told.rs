@@ -170,8 +170,9 @@ fn certificate(
         (CERT_ISSUER, &client.issuer),
         (CERT_FINGERPRINT, &client.fingerprint),
     ];
-    // Of a certificate that a front before us has seen, only that is known.
-    let known = words.into_iter().filter(|(_, text)| !text.is_empty());
+    // Of a certificate that a front before us has seen, only that is known. A name that is cut, which alone
+    // is not in ASCII, could be taken for another that begins so.
+    let known = words.into_iter().filter(|(_, text)| !text.is_empty() && text.is_ascii());
     all.extend(known.map(|(name, text)| (name, value(text))));
     // RFC 8941 §3.3.5.
     all.extend(der.map(|der| (CERT, value(&format!(":{}:", base64(der))))));

@@ -127,7 +127,7 @@ impl Body for Upload {
             if frame.is_none() && !body::is_whole(from, this.version) {
                 return Poll::Ready(Some(Err("the client has reset its request".into())));
             }
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame.map(|frame| frame.map(body::passed_on).map_err(Into::into)));
         }
         if this.stall.poll(cx, this.patience).is_ready() {
             return Poll::Ready(Some(Err(Box::new(TooSlow))));

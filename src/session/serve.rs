@@ -388,7 +388,9 @@ impl<F: FnOnce()> Session<'_, F> {
     }
 
     pub(super) fn end(&self, outcome: Outcome) -> Result<End, Parting> {
-        let phase = if self.summary.logged_in { Phase::Relay } else { Phase::Login };
+        // On the web ports nobody logs in that we could see.
+        let is_past_login = self.summary.logged_in || self.policy.web.is_some();
+        let phase = if is_past_login { Phase::Relay } else { Phase::Login };
         match outcome {
             Outcome::Closed(side) => Ok(End::Closed(side)),
             Outcome::Truncated => Ok(End::Truncated),

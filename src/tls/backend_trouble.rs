@@ -7,7 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName},
 };
 
-use super::client::explain_failure;
+use super::{client::explain_failure, client_certificates::words};
 use crate::certs::{Client, date, fingerprint};
 
 /// So many names of a certificate are told.
@@ -88,10 +88,10 @@ fn certificate(
         }
         E::BadEncoding => "its certificate cannot be read".to_owned(),
         // webpki: a certificate that says CA:TRUE, as `openssl req -x509` makes them, is no server's.
-        other if format!("{other:?}").contains("CaUsedAsEndEntity") => format!(
+        other if words(other) == "ca used as end entity" => format!(
             "its certificate is an authority's own (CA:TRUE), which vouches for no server: pin it with tls_fingerprint{pin}"
         ),
-        other => format!("its certificate is not accepted: {other}{pin}"),
+        other => format!("its certificate is not accepted ({}){pin}", words(other)),
     }
 }
 

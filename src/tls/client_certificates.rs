@@ -259,12 +259,41 @@ pub(super) fn why(error: &Error) -> String {
             }
             E::BadSignature => "a signature in its chain is wrong",
             E::BadEncoding => "it cannot be read",
-            other => return other.to_string(),
+            other => match words(other).as_str() {
+                "ca used as end entity" => {
+                    "it is an authority's own (CA:TRUE), which is no client's"
+                }
+                rare => return format!("it is not made as it should be ({rare})"),
+            },
         },
         Error::InvalidCertRevocationList(CertRevocationListError::BadSignature) => {
             "the signature of its issuer's revocation list is wrong"
         }
+        Error::InvalidCertRevocationList(rare) => {
+            let rare = apart(&format!("{rare:?}"));
+            return format!("its issuer's revocation list cannot be used ({rare})");
+        }
         other => return other.to_string(),
     };
     text.to_owned()
+}
+
+/// What the library calls an error, in words: it has many that are rare, and no text for them.
+pub(super) fn words(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Other(inner) => apart(&inner.to_string()),
+        error => apart(&format!("{error:?}")),
+    }
+}
+
+/// `NameOfAnError { more }` as `name of an error`.
+fn apart(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }

@@ -251,6 +251,22 @@ fn what_can_be_said_again_is_said_again_on_a_new_connection() {
     assert!(seen[0].0 == seen[1].0 && seen[1].0 != seen[2].0, "{seen:?}");
 }
 
+/// RFC 9110 §9.2.2, and what the registry of methods says of WebDAV's.
+#[test]
+fn also_in_the_methods_of_dav() {
+    let stage = Stage::set();
+    for method in ["PROPFIND", "REPORT", "MKCOL", "MKCALENDAR", "MOVE", "ACL", "UNLOCK", "SEARCH"] {
+        let recorder = forgetful();
+        let front = stage.front(&at(recorder.address), "");
+        let mut client = enter(&stage, &front);
+        for n in 0..2 {
+            client.send(format!("{method} /{n} HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+            assert_eq!(answer(&mut client).unwrap().0, 200, "{method} {n}");
+        }
+        assert_eq!(recorder.all().len(), 3, "{method}");
+    }
+}
+
 #[test]
 fn what_cannot_is_said_once() {
     let (stage, recorder) = (Stage::set(), forgetful());
@@ -262,6 +278,12 @@ fn what_cannot_is_said_once() {
     assert_eq!(answer(&mut client).unwrap().0, 502);
     let posts = recorder.all().iter().filter(|s| s.line().starts_with("POST")).count();
     assert_eq!(posts, 1);
+    for method in ["POST", "PATCH", "LOCK"] {
+        client.send(format!("GET /0 HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+        assert_eq!(answer(&mut client).unwrap().0, 200);
+        client.send(format!("{method} /1 HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+        assert_eq!(answer(&mut client).unwrap().0, 502, "{method}");
+    }
 }
 
 #[test]

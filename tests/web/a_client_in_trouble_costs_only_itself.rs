@@ -152,6 +152,9 @@ fn slow_heads_and_slow_bodies_are_given_up() {
     while h2.next().is_some() {}
     assert_eq!(recorder.next().1.line(), "GET / HTTP/1.1");
     is_broken(&recorder, "the slow body");
+    front.wait("the silent one has ended", 0, |line| {
+        line["message"] == "session" && line["end"] == "Disconnected for inactivity"
+    });
 }
 
 #[test]
@@ -250,7 +253,10 @@ fn who_stops_reading_is_given_up_and_holds_little() {
         }
     }
     assert!(Instant::now() < deadline, "those of HTTP/2 end, too");
-    front.wait("the backend has nobody any more", 0, |line| line["message"] == "session");
+    front.wait("the backend has nobody any more", 0, |line| {
+        line["message"] == "session"
+            && line["end"] == "relay: the client takes no more of what it is sent"
+    });
     for _ in 0..16 {
         ended
             .recv_timeout(crate::common::front::PATIENCE)

@@ -93,8 +93,21 @@ fn outlook() {
     assert!(xml.contains(&format!("<Type>IMAP</Type><Server>mail.example.org</Server><Port>{imap}</Port><LoginName>a@example.net</LoginName>")), "{xml}");
     assert!(xml.contains("<Type>SMTP</Type>") && !xml.contains("POP"), "{xml}");
     is_xml(&stage, &text);
+    let plain = request("a&amp;b&#x2B;&#39;c@example.net", outlook);
+    let prefixed = plain.replace("<E", "<a:E").replace("</E", "</a:E");
+    let with_attributes = plain.replace("<EMailAddress>", "<EMailAddress\txml:lang=\"en\">\n ");
+    for body in [plain, prefixed, with_attributes] {
+        let (_, _, text) = ask(&stage, &front, url, &["-d", &body]);
+        let login = "<LoginName>a&amp;b+&apos;c@example.net</LoginName>";
+        assert!(text.contains(login), "{body}: {text}");
+        is_xml(&stage, &text);
+    }
     for (body, code) in [
         (request("a@example.net", mobile), "601"),
+        (request("a&b@example.net", outlook), "600"),
+        (request("a&nbsp;b@example.net", outlook), "600"),
+        (request("a&#0;b@example.net", outlook), "600"),
+        (request("a@example.net<x/>", outlook), "600"),
         (request("<x>", outlook), "600"),
         ("x".to_owned(), "600"),
     ] {
@@ -114,10 +127,10 @@ fn apple() {
     let (stage, _python, front) = set(ALL);
     let imap = front.port(1);
     let (status, kind, text) =
-        ask(&stage, &front, "example.net:PORT/apple.mobileconfig?email=a%40example.net", &[]);
+        ask(&stage, &front, "example.net:PORT/apple.mobileconfig?email=%61%26%40example.net", &[]);
     assert_eq!(status, 200);
     assert!(kind.starts_with("application/x-apple-aspen-config"), "{kind}");
-    assert!(text.contains("<key>EmailAddress</key><string>a@example.net</string>"), "{text}");
+    assert!(text.contains("<key>EmailAddress</key><string>a&amp;@example.net</string>"), "{text}");
     assert!(
         text.contains(&format!("<key>IncomingMailServerPortNumber</key><integer>{imap}</integer>")),
         "{text}"

@@ -30,3 +30,5 @@ mod one_request_is_one_request_behind;
 mod pages_pass_in_both_versions;
 mod port_80_sends_everybody_to_https;
 mod the_backend_knows_the_client_by_fields;
+mod trailers_are_fields_of_a_body;
+mod who_traces_the_way_learns_of_us;

@@ -143,10 +143,12 @@ fn probes() -> Vec<Probe> {
         ("a NUL in a value", post("X: a\0b\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a NUL in a name", post("X\0: a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a space before the first name", post(" X: a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
+        ("spaces around a value", post("X: \t a \t \r\nContent-Length: 0\r\n", ""), &[200], UP),
         ("no colon", post("X\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("a name of no letters", post(": a\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("two Hosts", post("Host: other.example\r\nContent-Length: 0\r\n", ""), &[400], &[]),
         ("no Host", "GET / HTTP/1.1\r\n\r\n".to_owned(), &[400], &[]),
+        ("no Host but in the target", format!("GET https://{NAME}/ HTTP/1.1\r\n\r\n"), &[400], &[]),
         ("an odd Host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(), &[400], &[]),
         ("a Host with a user", format!("GET / HTTP/1.1\r\nHost: x@{NAME}\r\n\r\n"), &[400], &[]),
         (
@@ -249,14 +251,28 @@ fn what_a_connection_names_is_taken_out_but_not_what_we_say() {
     ));
     assert_eq!(answer(&mut client).unwrap().0, 200);
     let (_, seen) = recorder.next();
-    for gone in
-        ["connection", "x-private", "keep-alive", "proxy-connection", "upgrade", "http2-settings"]
-    {
+    for gone in ["x-private", "keep-alive", "proxy-connection", "upgrade", "http2-settings"] {
         assert!(!seen.has(&format!("{gone}:")), "{gone}: {seen:?}");
     }
-    for there in
-        ["te: trailers\r\n", "x-forwarded-for: 127.0.0.1\r\n", "host: mail.example.org\r\n"]
-    {
+    for there in [
+        "te: trailers\r\n",
+        "connection: te\r\n",
+        "x-forwarded-for: 127.0.0.1\r\n",
+        "host: mail.example.org\r\n",
+    ] {
         assert!(seen.has(there), "{there}: {seen:?}");
     }
+    let mut client = enter(&stage, &front);
+    for (fields, named) in [
+        ("Connection: upgrade, te\r\nTE: trailers\r\nUpgrade: x", "connection: upgrade, te\r\n"),
+        ("Connection: upgrade, te\r\nTE: deflate\r\nUpgrade: x", "connection: upgrade\r\n"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n{fields}\r\n\r\n"));
+        assert_eq!(answer(&mut client).unwrap().0, 200);
+        let (_, seen) = recorder.next();
+        assert!(seen.has(named), "{fields}: {seen:?}");
+    }
+    client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+    assert_eq!(answer(&mut client).unwrap().0, 200);
+    assert!(!recorder.next().1.has("connection:"));
 }

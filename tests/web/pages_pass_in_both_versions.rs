@@ -1,5 +1,7 @@
 //! A page is the same through the front, in HTTP/1.1 and in HTTP/2, whichever server is behind it.
 
+use std::io::Write;
+
 use crate::{
     common::tls::NAME,
     curl::{VERSIONS, get},
@@ -32,6 +34,30 @@ fn from_nginx() {
         let same = format!("If-None-Match: {etag}");
         let not = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &[version, "-H", &same]);
         assert_eq!((not.status, not.body.len()), (304, 0));
+    }
+}
+
+/// ActiveSync has statuses of its own, and some servers have words of their own.
+#[test]
+fn with_the_words_behind_their_status() {
+    let stage = Stage::set();
+    for (said, passed) in [
+        ("449 Retry With", "449 Retry With"),
+        ("449 ", "449 "),
+        ("449", "449 "),
+        ("200 Fine", "200 Fine"),
+        ("200 ", "200 OK"),
+    ] {
+        let recorder = Recorder::answering(move |_, stream| {
+            let head = format!("HTTP/1.1 {said}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(head.as_bytes()).is_ok()
+        });
+        let front = stage.front(&at(recorder.address), "");
+        let mut client = enter(&stage, &front);
+        client.send(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+        assert_eq!(client.line(), format!("HTTP/1.1 {passed}\r\n"), "{said:?}");
+        let answer = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &["--http2"]);
+        assert_eq!(answer.status.to_string(), passed[..3], "{answer:?}");
     }
 }
 

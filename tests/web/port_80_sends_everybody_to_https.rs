@@ -73,6 +73,17 @@ fn to_the_same_place_if_it_is_ours() {
     assert!(!python.has_complained());
 }
 
+/// RFC 9112 §3.3: what is asked of the server as a whole has no path.
+#[test]
+fn also_what_is_for_no_place_in_particular() {
+    let (_stage, _python, front) = set("", "");
+    let mut client = connect(front.address(1));
+    client.send(format!("OPTIONS * HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+    let (status, head, _) = answer(&mut client).expect("an answer");
+    let location = format!("location: https://{NAME}:{}\r\n", front.port(0));
+    assert!(status == 308 && head.contains(&location), "{head}");
+}
+
 #[test]
 fn upgrades_to_tls_are_not_honoured_nor_passed_on() {
     let (_stage, python, front) = set("forward: true", "");

@@ -6,6 +6,7 @@ use std::io::Write;
 use crate::{
     common::{
         announced::{tlv, v2},
+        ca::{Kind, authority},
         front::Front,
         peer::connect,
         proxy::{ALPN, AUTHORITY, Header, SSL},
@@ -189,6 +190,47 @@ fn a_clients_certificate_is_told_once_it_is_verified() {
             .told();
     assert!(told.fields("x-client-cert-verify")[0].starts_with("FAILED"), "{}", told.0);
     assert!(!told.0.to_string().contains("liar"), "{}", told.0);
+
+    let key = Kind::Ecdsa.key();
+    let own = authority("liar").self_signed(&key).unwrap().pem() + &key.serialize_pem();
+    let own = stage.folder.write("own.pem", own).display().to_string();
+    let told = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &["--cert", &own]).told();
+    let why = "FAILED: it is an authority's own (CA:TRUE), which is no client's";
+    assert_eq!(told.fields("x-client-cert-verify"), [why]);
+}
+
+/// Who decides by a name must not take one for another.
+#[test]
+fn names_in_certificates_are_told_without_doubt() {
+    use rcgen::{DnType::*, ExtendedKeyUsagePurpose::ClientAuth};
+    let (stage, python) = (Stage::set(), Python::start());
+    let trust = stage.root();
+    let lines = format!("client_certificates: {{ mode: require, trust: [{}] }}", trust.display());
+    let front = stage.front(&at(python.address), &lines);
+    let subject = |parts: &[(rcgen::DnType, &str)]| {
+        let leaf = stage.ca.leaf_with(&["client"], Kind::Ecdsa, |params| {
+            params.extended_key_usages = vec![ClientAuth];
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            for (kind, value) in parts {
+                params.distinguished_name.push(kind.clone(), *value);
+            }
+        });
+        let pem = stage.folder.write("client.pem", leaf.fullchain() + &leaf.key);
+        let pem = pem.display().to_string();
+        let told = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &["--cert", &pem]);
+        let told = told.told();
+        assert_eq!(told.fields("x-client-cert-issuer"), ["CN=Test CA 1"]);
+        told.fields("x-client-cert-subject").concat()
+    };
+    assert_eq!(subject(&[(OrganizationName, "b"), (CommonName, "a")]), "CN=a,O=b");
+    assert_eq!(subject(&[(CommonName, "a,O=b")]), "CN=a\\,O=b");
+    assert_eq!(
+        subject(&[(CommonName, "J\u{f6}rg \\ \u{3b1} ")]),
+        "CN=J\\C3\\B6rg \\\\ \\CE\\B1\\20"
+    );
+    let own = CustomDnType(vec![1, 3, 6, 1, 4, 1, 99999, 1]);
+    assert_eq!(subject(&[(own, "#")]), "1.3.6.1.4.1.99999.1=#0C0123");
+    assert_eq!(subject(&[(CommonName, &"\u{3b1}".repeat(400))]), "", "it would have to be cut");
 }
 
 /// A backend that wants a PROXY header first, and tells of which client each request came.

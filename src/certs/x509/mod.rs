@@ -1,6 +1,7 @@
 //! What matters of an X.509 certificate. The only user of `x509-parser`.
 
 mod details;
+mod dn;
 mod key;
 mod list;
 mod names;
@@ -16,6 +17,7 @@ use x509_parser::{
 };
 
 pub(super) use details::Details;
+pub(super) use dn::subject_and_issuer;
 pub(super) use key::KeyType;
 pub(super) use list::ParsedList;
 

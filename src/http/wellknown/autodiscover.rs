@@ -28,17 +28,17 @@ const OUTER: &str = "http://schemas.microsoft.com/exchange/autodiscover/response
 pub(super) async fn answer(web: &Web, body: &mut Upload) -> Result<String, Refusal> {
     let patience = web.timeouts.http_body;
     let request = timeout(patience, read(body)).await.unwrap_or(Err(upload::SLOW))?;
-    let address = between(&request, "<EMailAddress>", "</EMailAddress>").map(str::trim);
+    let address = element(&request, "EMailAddress");
     let Some(address) = address.filter(|address| is_address(address)) else {
         return Ok(error(600, "Invalid Request"));
     };
-    let schema = between(&request, "<AcceptableResponseSchema>", "</AcceptableResponseSchema>");
-    if schema.is_some_and(|schema| !schema.trim().eq_ignore_ascii_case(OUTLOOK)) {
+    let schema = element(&request, "AcceptableResponseSchema");
+    if schema.is_some_and(|schema| !schema.eq_ignore_ascii_case(OUTLOOK)) {
         // ActiveSync, for one, which only the server itself can speak for.
         return Ok(error(601, "Provider is not available"));
     }
     let (_, domain) = address.split_once('@').unwrap_or_default();
-    Ok(text(web, address, domain))
+    Ok(text(web, &address, domain))
 }
 
 async fn read(body: &mut Upload) -> Result<String, Refusal> {
@@ -54,8 +54,43 @@ async fn read(body: &mut Upload) -> Result<String, Refusal> {
     Ok(String::from_utf8_lossy(&whole).into_owned())
 }
 
-fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
-    Some(text.split_once(begin)?.1.split_once(end)?.0)
+/// What is in the first element of this name, in whatever namespace, if it is nothing but text.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let mut tags = xml.split('<').skip(1).filter_map(|tag| tag.split_once('>'));
+    let is_named = |tag: &str| {
+        let full = tag.split_ascii_whitespace().next().unwrap_or_default();
+        full.rsplit_once(':').map_or(full, |(_, local)| local) == name && !full.starts_with('/')
+    };
+    let (_, inside) = tags.find(|(tag, _)| is_named(tag))?;
+    tags.next().filter(|(next, _)| next.starts_with('/'))?;
+    unescaped(inside.trim())
+}
+
+/// XML 1.0 §4.1 and §4.6; `None`: there is an entity that not every document has.
+fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('&');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        let (entity, rest) = part.split_once(';')?;
+        plain.push(match entity {
+            "amp" => '&',
+            "apos" => '\'',
+            "gt" => '>',
+            "lt" => '<',
+            "quot" => '"',
+            other => by_number(other.strip_prefix('#')?)?,
+        });
+        plain.push_str(rest);
+    }
+    Some(plain)
+}
+
+fn by_number(number: &str) -> Option<char> {
+    let code = match number.strip_prefix('x') {
+        Some(hexadecimal) => u32::from_str_radix(hexadecimal, 16),
+        None => number.parse(),
+    };
+    char::from_u32(code.ok()?)
 }
 
 fn text(web: &Web, address: &str, domain: &str) -> String {

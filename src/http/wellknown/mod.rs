@@ -103,13 +103,27 @@ fn email(query: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| {
         pair.strip_prefix("email=").or_else(|| pair.strip_prefix("emailaddress="))
     })?;
-    let plain = value.replace("%40", "@").replace("%2B", "+").replace("%2b", "+");
-    is_address(&plain).then_some(plain)
+    decoded(value).filter(|address| is_address(address))
+}
+
+/// RFC 3986 §2.1; `None`: there is a percent sign with nothing behind it, or what comes out is no text. A
+/// plus is one, and no space as forms have it: addresses have the one and not the other.
+fn decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut octets = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        // `from_str_radix` takes signs as well.
+        digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+        octets.push(u8::from_str_radix(digits, 16).ok()?);
+        octets.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(octets).ok()
 }
 
 /// Whether this is a mail address as nearly all are (RFC 5321 §4.1.2, without quotes).
 fn is_address(text: &str) -> bool {
-    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"!#$%*+-/=?^_`{|}~.".contains(&b);
+    let is_fit = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b);
     text.len() <= 254
         && text.split_once('@').is_some_and(|(local, domain)| {
             (1..=64).contains(&local.len())
@@ -143,7 +157,20 @@ mod tests {
     fn only_addresses_are_written_down() {
         assert_eq!(email("email=a%40example.org").as_deref(), Some("a@example.org"));
         assert_eq!(email("x=y&emailaddress=a@b.example").as_deref(), Some("a@b.example"));
-        for wrong in ["", "email=", "email=a", "email=a@", "email=<a>@b.example", "email=a@b\"c"] {
+        assert_eq!(email("email=%61%26b%27+c%40b.example").as_deref(), Some("a&b'+c@b.example"));
+        for wrong in [
+            "",
+            "email=",
+            "email=a",
+            "email=a@",
+            "email=<a>@b.example",
+            "email=a@b\"c",
+            "email=a%4",
+            "email=a%40b%",
+            "email=a%+4b@c",
+            "email=%ff@b.example",
+            "email=a%00@b.example",
+        ] {
             assert_eq!(email(wrong), None, "{wrong}");
         }
     }
