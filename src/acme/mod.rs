@@ -27,7 +27,7 @@ pub use answers::Answers;
 pub use folder::{Folder, Item};
 pub use keep::{Wanted, keep, needs};
 pub use order::{Job, obtain};
-pub use report::{findings, moment};
+pub use report::{awaited, findings, moment};
 pub use revoke::{Account, Reason, account as open_account, rehearsal, revoke};
 pub use socket::tell;
 pub use state::{Entry, Phase};

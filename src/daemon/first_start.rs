@@ -65,7 +65,7 @@ pub(super) fn is_wanted(store: &Store, purpose: Purpose<'_>) -> bool {
 }
 
 /// Whether all that this store has is the certificate that [`provide`] makes.
-fn is_provided(config: &Config, store: &Store) -> bool {
+pub(super) fn is_provided(config: &Config, store: &Store) -> bool {
     let folder = config.state_dir.join(FOLDER);
     !store.certificates.is_empty()
         && store.certificates.iter().all(|c| c.file().starts_with(&folder))

@@ -10,6 +10,7 @@ mod first_start;
 mod ids;
 mod introduce;
 mod listen;
+mod meanwhile;
 mod resources;
 mod run;
 mod service;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Unfit, first_start};
+use super::{Unfit, first_start, meanwhile};
 use crate::{
     acme::{self, Folder},
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
@@ -62,6 +62,7 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
+    meanwhile::keep(&config, &mut store, purpose);
     first_start::provide(&config, &sources, &mut store, purpose)?;
     let wishes = Wishes {
         file: file.to_owned(),

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::{
     common::{
         commands::{mode, openssl},
@@ -188,14 +186,13 @@ fn although_the_authority_is_down_at_first() {
 #[test]
 fn although_the_authority_takes_its_time() {
     let town = Town::new(Manner { sleeps: Some(3), ..Manner::default() });
-    let pid = Pid::from_raw(town.pebble.pid().cast_signed()).expect("a process");
-    kill_process(pid, Signal::STOP).expect("it is there");
+    town.pebble.falls_asleep();
     let config = town.config("tls-alpn-01", DOMAINS);
     let front = Front::start(&config);
     Client::credulous().enter(town.address()).until("* OK");
     let list = town.command(&config, &["certs"]).with(1);
     assert!(list.contains("V025: a certificate for mail.example.org"), "{list}");
-    kill_process(pid, Signal::CONT).expect("it is there");
+    town.pebble.wakes_up();
     served(&front, 0);
     town.shown();
 }

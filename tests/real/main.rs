@@ -47,6 +47,7 @@ mod a_script_is_kept;
 mod capabilities_are_the_backends_own;
 mod certificates_are_ordered_by_hand;
 mod certificates_are_renewed_unseen;
+mod certificates_change_with_the_configuration;
 mod certificates_come_by_themselves;
 mod compression_passes;
 mod courier_is_behind_the_front;
