@@ -260,7 +260,8 @@ impl Work<'_> {
     async fn key(&self) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.fresh;
-        if may_stay && certificate.exists() {
+        // A file that is damaged has no key to stay with.
+        if may_stay && pkcs8(&certificate).is_ok() {
             return Ok(certificate);
         }
         let file = self.folder.next_key(&self.job.item);

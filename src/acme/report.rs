@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Folder, Item, Phase};
+use super::{Entry, Folder, Item, Phase, held::Held};
 use crate::{
     certs::{Certificate, Code, Finding, date},
     values::Acme,
@@ -54,7 +54,7 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
         Phase::Ordered if is_known => {
             (Code::OrderPending, format!("a certificate for {names} is being ordered"))
         }
-        _ if !file.exists() => (
+        _ if Held::read(&file).is_none() => (
             Code::OrderPending,
             format!("a certificate for {names} is ordered as soon as the front serves"),
         ),

@@ -82,7 +82,7 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let is_nothing = set.is_empty() && !first_start::is_wanted(&store, purpose);
+    let is_nothing = set.is_empty() && !first_start::is_wanted(&config, &store, purpose);
     store.findings.extend(findings);
     if is_nothing || is_refused {
         let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();
