@@ -108,7 +108,7 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     };
     let rehearsal = common.dry_run.then(|| Rehearsal::new(&real));
     let settings = match &rehearsal {
-        Some(rehearsal) => acme::rehearsal(&real, &rehearsal.0)?,
+        Some(rehearsal) => acme::rehearsal(&real, &rehearsal.folder)?,
         None => real.clone(),
     };
     if let Command::Account(_) = command {
@@ -232,17 +232,28 @@ impl From<Why> for acme::Reason {
 }
 
 /// A folder for what is not kept.
-struct Rehearsal(PathBuf);
+struct Rehearsal {
+    folder: PathBuf,
+    /// What is not there yet of the folders above it, the innermost first.
+    missing: Vec<PathBuf>,
+}
 
 impl Rehearsal {
     fn new(settings: &Acme) -> Self {
-        let folder: &Path = &settings.folder;
-        Self(folder.join(format!(".dry-run-{}", std::process::id())))
+        let above = settings.folder.ancestors();
+        Self {
+            folder: settings.folder.join(format!(".dry-run-{}", std::process::id())),
+            missing: above.take_while(|path| !path.exists()).map(Path::to_owned).collect(),
+        }
     }
 }
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
+        for folder in &self.missing {
+            // Where somebody else has put something meanwhile, it stays.
+            let _ = fs::remove_dir(folder);
+        }
     }
 }

@@ -82,6 +82,8 @@ fn a_rehearsal_leaves_nothing_behind() {
     let trust = format!("trust: {}", town.pebble.trust().display());
     let config = config
         .replace(&trust, &format!("trust: {}\n  staging: {}", both.display(), staging.directory()));
+    town.command(&config, &["acme", "account", "--dry-run"]).with(0);
+    assert!(!town.folder.path().join("state").exists(), "not even a folder");
     let front = Front::start(&config);
     served(&front, 0);
     let before = leaf(&town.certificate(NAME));
