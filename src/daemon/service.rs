@@ -173,6 +173,11 @@ impl Service {
         self.door.house.challenges.clone()
     }
 
+    /// Whoever holds this is waited for at the end, like a session.
+    pub(super) fn alive(&self) -> mpsc::Sender<()> {
+        self.door.alive.clone()
+    }
+
     /// What is served.
     pub(super) fn config(&self) -> &Config {
         &self.config
@@ -321,7 +326,7 @@ impl Service {
         let Door { alive, alerts, .. } = self.door;
         drop(alive);
         tokio::select! {
-            // Nobody ever sends: it ends with the last session.
+            // Nobody ever sends: it ends with the last who holds the other end.
             _ = self.sessions.recv() => {}
             () = sleep_until(deadline) => {}
             () = hurry() => {}

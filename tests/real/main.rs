@@ -62,6 +62,7 @@ mod nobody_sends_mail_as_the_front;
 mod nobody_smuggles_mail;
 mod nobody_speaks_as_the_front;
 mod nothing_is_lost_by_being_killed;
+mod nothing_stays_in_dns;
 mod opensmtpd_sees_the_client;
 mod passwords_are_the_backends_affair;
 mod postfix_sees_the_client;
