@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CONFIG, report};
 use crate::{
@@ -111,26 +112,46 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
         Some(rehearsal) => acme::rehearsal(&real, &rehearsal.folder)?,
         None => real.clone(),
     };
+    tokio::select! {
+        done = carry_out(command, common, (&settings, &real), &dane) => done,
+        () = interruption() => {
+            // Whoever has no patience for that either leaves it to the next order.
+            tokio::select! {
+                () = acme::withdraw_all(&settings) => {}
+                () = interruption() => {}
+            }
+            Err("it was interrupted".into())
+        }
+    }
+}
+
+/// Does it, with these settings; those that are real are another's at a rehearsal.
+async fn carry_out(
+    command: &Command,
+    common: &Common,
+    (settings, real): (&Acme, &Acme),
+    dane: &Arc<Records>,
+) -> Result<ExitCode, Failed> {
     if let Command::Account(_) = command {
-        let account = acme::open_account(&settings).await?;
+        let account = acme::open_account(settings).await?;
         report::print(common.json, &account, &told(&account))?;
         return Ok(report::exit(None));
     }
     let mut outcomes = Vec::new();
-    for item in chosen(&settings, &common.names)? {
+    for item in chosen(settings, &common.names)? {
         let mut outcome = None;
         if let Command::Revoke { reason, only, .. } = command {
-            let revoked = acme::revoke(&settings, &item, (*reason).into()).await;
+            let revoked = acme::revoke(settings, &item, (*reason).into()).await;
             if *only || revoked.is_err() {
                 outcome = Some(Outcome::of(&item, revoked.map(|()| ("revoked", None))));
             }
         }
-        if matches!(command, Command::Order(_)) && !acme::needs(&settings, &item) {
+        if matches!(command, Command::Order(_)) && !acme::needs(settings, &item) {
             outcome = Some(Outcome::of(&item, Ok(("fine", None))));
         }
         let outcome = match outcome {
             Some(outcome) => outcome,
-            None => order(&settings, &real, &item, &dane).await,
+            None => order(settings, real, &item, dane).await,
         };
         if !common.json {
             // An order takes its time: who waits sees each as it ends.
@@ -138,8 +159,8 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
         }
         outcomes.push(outcome);
     }
-    if outcomes.iter().any(|o| o.outcome == "issued") && rehearsal.is_none() {
-        let socket = Folder::of(&real).socket();
+    if outcomes.iter().any(|o| o.outcome == "issued") && !common.dry_run {
+        let socket = Folder::of(real).socket();
         if !acme::tell(&socket).await {
             report::remark("no front runs here that would serve it at once");
         }
@@ -151,6 +172,18 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     let is_busy = outcomes.iter().any(|o| o.outcome == "busy");
     let worst = if is_bad { Some(Severity::Error) } else { is_busy.then_some(Severity::Warning) };
     Ok(report::exit(worst))
+}
+
+/// Waits until somebody wants it to end.
+async fn interruption() {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 async fn order(settings: &Acme, real: &Acme, item: &Item, dane: &Arc<Records>) -> Outcome {

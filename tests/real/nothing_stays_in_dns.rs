@@ -4,10 +4,11 @@ use std::{
     collections::BTreeSet,
     fs,
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     common::{
@@ -96,4 +97,22 @@ fn by_a_hook_that_fails_afterwards() {
     hook(&town, "");
     front.reload();
     served(&front, mark);
+}
+
+#[test]
+fn of_a_command_that_is_interrupted() {
+    let town = Town::new(Manner { sleeps: Some(15), ..Manner::default() });
+    let file = town.folder.write("command.yaml", config(&town, ""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .args(["acme", "order", "--config"])
+        .arg(file)
+        .spawn()
+        .unwrap();
+    until("it is presented", || !heard(&town, "present").is_empty());
+    town.pebble.falls_asleep();
+    let pid = Pid::from_raw(command.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(command.wait().unwrap().code(), Some(2));
+    assert_eq!(heard(&town, "cleanup"), heard(&town, "present"));
+    assert!(!noted(&town).exists());
 }
