@@ -37,6 +37,7 @@ use crate::{
 };
 
 /// A running front.
+#[derive(Debug)]
 pub(super) struct Service {
     file: PathBuf,
     config: Config,

@@ -50,6 +50,11 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         Purpose::Renewal(config, _) => config.clone(),
         _ => Config::read(file).map_err(|problems| lines(&problems))?,
     };
+    compose(file, config, purpose)
+}
+
+/// The same for a configuration that was read from this file.
+pub(super) fn compose(file: &Path, config: Config, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let own = config.acme.iter().flat_map(Folder::certificates);
     let sources = Sources {
         certificates: config.certificates.iter().cloned().chain(own).collect(),
