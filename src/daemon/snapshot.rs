@@ -67,6 +67,7 @@ pub(super) fn compose(file: &Path, config: Config, purpose: Purpose<'_>) -> Resu
         Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
+    store.say(config.acme.iter().flat_map(acme::unusable));
     meanwhile::keep(&config, &mut store, purpose);
     first_start::provide(&config, &sources, &mut store, purpose)?;
     let wishes = Wishes {
