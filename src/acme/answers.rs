@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Trouble, hook};
+use super::{Trouble, published::Published};
 use crate::{
     certs::{Challenges, issue::challenge},
     values::{Challenge, acme_server_name},
@@ -33,16 +33,9 @@ pub enum Answers {
 /// How long a front may take that runs beside us.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// An answer that is given now.
+/// An answer that is in the hands of the front until this is dropped.
 pub(super) enum Given {
-    /// It is in the hands of the front until this is dropped.
-    Held(#[expect(dead_code, reason = "what counts is that it is dropped")] Held),
-    /// It is in DNS.
-    Published { hook: PathBuf, patience: Duration, name: String, record: String },
-}
-
-pub(super) enum Held {
-    Here(#[expect(dead_code, reason = "as above")] Lent),
+    Here(#[expect(dead_code, reason = "what counts is that it is dropped")] Lent),
     There(#[expect(dead_code, reason = "as above")] UnixStream),
 }
 
@@ -58,12 +51,13 @@ pub(super) struct Question<'a> {
 }
 
 impl Answers {
-    /// Sees to it that the authority gets its answer.
+    /// Sees to it that the authority gets its answer. `None`: it is in DNS.
     pub(super) async fn give(
         &self,
         how: &Challenge,
         question: &Question<'_>,
-    ) -> Result<Given, Trouble> {
+        published: &Published,
+    ) -> Result<Option<Given>, Trouble> {
         let line = match how {
             Challenge::Http01 => Line {
                 is_http: true,
@@ -77,33 +71,14 @@ impl Answers {
             },
             Challenge::Dns01 { hook, timeout } => {
                 let name = format!("_acme-challenge.{}", question.identifier);
-                hook::run(hook, *timeout, "present", &name, &question.record).await?;
-                return Ok(Given::Published {
-                    hook: hook.clone(),
-                    patience: *timeout,
-                    name,
-                    record: question.record.clone(),
-                });
+                published.present((hook, *timeout), &name, &question.record).await?;
+                return Ok(None);
             }
         };
-        Ok(Given::Held(match self {
-            Self::Here(challenges) => Held::Here(Lent::new(challenges, line)?),
-            Self::There(socket) => Held::There(ask(socket, &line).await?),
+        Ok(Some(match self {
+            Self::Here(challenges) => Given::Here(Lent::new(challenges, line)?),
+            Self::There(socket) => Given::There(ask(socket, &line).await?),
         }))
-    }
-}
-
-impl Given {
-    /// Takes it back.
-    pub(super) async fn withdraw(self) {
-        match self {
-            Self::Held(_) => {}
-            Self::Published { hook, patience, name, record } => {
-                if let Err(trouble) = hook::run(&hook, patience, "cleanup", &name, &record).await {
-                    tracing::warn!("{trouble}");
-                }
-            }
-        }
     }
 }
 

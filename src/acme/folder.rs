@@ -23,6 +23,9 @@ pub struct Folder(PathBuf);
 const TRIES: u32 = 20;
 const TRY: Duration = Duration::from_millis(50);
 
+/// The end of the names of files about DNS.
+const PUBLISHED: &str = ".dns.json";
+
 /// One certificate that is wanted: some names, and a kind of key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Item {
@@ -99,6 +102,18 @@ impl Folder {
         self.0.join("state").join(format!("{}.json", item.id))
     }
 
+    /// Where it is written what is in DNS for the certificate with this id.
+    pub(super) fn published(&self, id: &str) -> PathBuf {
+        self.0.join("state").join(format!("{id}{PUBLISHED}"))
+    }
+
+    /// The ids of those for which something is.
+    pub(super) fn with_published(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.join("state")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| Some(name.strip_suffix(PUBLISHED)?.to_owned())).collect()
+    }
+
     /// Where the account with the authority at this address is kept.
     #[must_use]
     pub fn account(&self, directory: &str) -> PathBuf {
@@ -124,7 +139,11 @@ impl Folder {
 
     /// Whoever works on this certificate holds this. `None`: somebody else does.
     pub(super) fn lock(&self, item: &Item) -> Result<Option<File>, Trouble> {
-        let path = self.0.join("state").join(format!("{}.lock", item.id));
+        self.lock_id(&item.id)
+    }
+
+    pub(super) fn lock_id(&self, id: &str) -> Result<Option<File>, Trouble> {
+        let path = self.0.join("state").join(format!("{id}.lock"));
         match certs::create(&path, "") {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&path)(e)),
             _ => {}

@@ -23,14 +23,21 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 
 use super::Trouble;
-use crate::{certs, tls, wire::Link};
+use crate::{
+    certs::{self, Finding, Severity},
+    tls,
+    wire::Link,
+};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -53,6 +60,18 @@ const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 /// A whole answer.
 pub(super) type Answer = Response<Full<Bytes>>;
 
+/// The authorities in `acme.trust`.
+pub(super) fn trusted(file: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<Finding>> {
+    let about = |f: Finding| Finding {
+        severity: Severity::Error,
+        text: format!("acme.trust: {}", f.text),
+        ..f
+    };
+    let known = certs::authorities(&[file.to_owned()], &[])
+        .map_err(|findings| findings.into_iter().map(about).collect::<Vec<Finding>>())?;
+    Ok(known.certificates.into_iter().map(|(_, der)| der).collect())
+}
+
 /// A way to an authority.
 #[derive(Clone)]
 pub(super) struct Web {
@@ -67,11 +86,10 @@ impl Web {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(file) = trust {
-            let known = certs::authorities(&[file.to_owned()], &[]).map_err(|findings| {
+            roots.add_parsable_certificates(trusted(file).map_err(|findings| {
                 let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
-                Trouble::ours(said.join("; ")).about("acme.trust")
-            })?;
-            roots.add_parsable_certificates(known.certificates.into_iter().map(|(_, der)| der));
+                Trouble::ours(said.join("; "))
+            })?);
         }
         let config = ClientConfig::builder_with_provider(tls::provider())
             .with_safe_default_protocol_versions()

@@ -54,13 +54,20 @@ impl Signer {
     /// That the account of this name wants to have ours bound to it: RFC 8555 §7.3.4. `secret` is
     /// what the authority has given, in base64url.
     pub(super) fn binding(&self, id: &str, secret: &str, address: &str) -> Result<Value, Trouble> {
-        let secret = BASE64URL.decode(secret.trim().trim_end_matches('=')).map_err(|e| {
-            Trouble::ours(format!("external_account: the HMAC key is not base64url: {e}"))
-        })?;
+        let secret = self::secret(secret).map_err(|trouble| trouble.about("external_account"))?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let header = json!({ "alg": "HS256", "kid": id, "url": address });
         jws(&header, &self.jwk(), |text| Ok(BASE64URL.encode(hmac::sign(&key, text.as_bytes()))))
     }
+}
+
+/// An HMAC key, as authorities give it.
+pub(super) fn secret(text: &str) -> Result<Vec<u8>, Trouble> {
+    let text = text.trim().trim_end_matches('=');
+    if text.is_empty() {
+        return Err(Trouble::ours("there is no HMAC key in the file"));
+    }
+    BASE64URL.decode(text).map_err(|e| Trouble::ours(format!("the HMAC key is not base64url: {e}")))
 }
 
 /// The flattened form (RFC 7515 §7.2.2).

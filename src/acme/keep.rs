@@ -18,6 +18,7 @@ use super::{
     due::{Due, due},
     held::{Held, Stamp, stamp},
     order::obtain,
+    published::withdraw_all,
     renewal::ask,
     schedule,
     socket::Socket,
@@ -42,7 +43,8 @@ pub struct Wanted {
     pub dane: Arc<Records>,
 }
 
-/// Orders and renews what these settings want, until the sender of them is gone. Each certificate that
+/// Orders and renews what these settings want, until the sender of them is gone; what is under way then
+/// is left, and goes on at the next start. Each certificate that
 /// comes is told, so that it can be served; `None`: nothing is wanted.
 pub async fn keep(
     mut settings: watch::Receiver<Option<Wanted>>,
@@ -51,6 +53,7 @@ pub async fn keep(
 ) {
     let mut keeper = Keeper {
         answers,
+        settings: settings.clone(),
         known: HashMap::new(),
         under_way: HashMap::new(),
         resting: HashMap::new(),
@@ -80,7 +83,7 @@ pub async fn keep(
             changed = settings.changed() => match changed {
                 Ok(()) if had_settings => hurry = Hurry::Wanted,
                 Ok(()) => hurry = Hurry::Start,
-                Err(_) => return,
+                Err(_) => break,
             },
             Some(done) = running.join_next(), if !running.is_empty() => {
                 if let Ok(done) = done && keeper.end(done) {
@@ -91,6 +94,16 @@ pub async fn keep(
             () = sleep(pause) => {}
         }
     }
+    while running.join_next().await.is_some() {}
+    let last = settings.borrow().clone();
+    if let Some(wanted) = last {
+        withdraw_all(&wanted.settings).await;
+    }
+}
+
+/// Waits until nobody wants anything any more.
+async fn end_of(mut settings: watch::Receiver<Option<Wanted>>) {
+    while settings.changed().await.is_ok() {}
 }
 
 /// Listens for commands where these settings want it.
@@ -133,6 +146,7 @@ struct Done {
 
 struct Keeper {
     answers: Answers,
+    settings: watch::Receiver<Option<Wanted>>,
     known: HashMap<String, (Stamp, Option<Arc<Held>>)>,
     /// By file, with the names.
     under_way: HashMap<String, Vec<String>>,
@@ -162,7 +176,11 @@ impl Keeper {
         let mut pause = STEP;
         match hurry {
             Hurry::No => {}
-            Hurry::Start => folder.sweep(),
+            Hurry::Start => {
+                folder.sweep();
+                let settings = settings.clone();
+                tokio::spawn(async move { withdraw_all(&settings).await });
+            }
             Hurry::Wanted => self.resting.clear(),
         }
         for item in Item::all(settings) {
@@ -210,15 +228,24 @@ impl Keeper {
                         dane: wanted.dane.clone(),
                     };
                     // On a task of its own, so that a panic ends that alone, and is told.
-                    let work = tokio::spawn(async move {
+                    let mut work = tokio::spawn(async move {
                         match (what, held) {
                             (Due::Ask, Some(held)) => ask(&job, &held).await.map(|()| false),
                             _ => obtain(&job).await.map(|file| file.is_some()),
                         }
                     });
+                    let end = end_of(self.settings.clone());
                     running.spawn(async move {
                         let failed = |e: JoinError| Err(Trouble::ours(e.to_string()));
-                        Done { item, outcome: work.await.unwrap_or_else(failed) }
+                        let outcome = tokio::select! {
+                            outcome = &mut work => outcome.unwrap_or_else(failed),
+                            () = end => {
+                                work.abort();
+                                let _ = work.await;
+                                Ok(false)
+                            }
+                        };
+                        Done { item, outcome }
                     });
                 }
             }

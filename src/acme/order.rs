@@ -11,8 +11,9 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     Answers, Entry, Folder, Item, Phase, Trouble,
     account::{self, Opened},
-    answers::{Given, Question},
+    answers::Question,
     folder::{failed, put, remove},
+    published::Published,
     renewal,
 };
 use crate::{
@@ -75,10 +76,12 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
         }
         _ => WHOLE,
     };
-    let mut work = Work { job, folder: &folder, entry: &mut entry };
+    let published = Published::of(&folder, &job.item.id);
+    let mut work = Work { job, folder: &folder, published: &published, entry: &mut entry };
     let outcome = timeout(patience, work.stubbornly()).await;
     let outcome =
         outcome.unwrap_or_else(|_| Err(Trouble::passing("the order does not come to an end")));
+    published.withdraw(&job.settings.challenge).await;
     match &outcome {
         Ok(_) => {
             entry = Entry {
@@ -98,6 +101,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
 struct Work<'a> {
     job: &'a Job,
     folder: &'a Folder,
+    published: &'a Published,
     entry: &'a mut Entry,
 }
 
@@ -130,12 +134,7 @@ impl Work<'_> {
         let key = self.key().await?;
 
         if order.state().status == OrderStatus::Pending {
-            let mut given = Vec::new();
-            let proven = self.prove(&mut order, &opened, &mut given).await;
-            for given in given {
-                given.withdraw().await;
-            }
-            proven?;
+            self.prove(&mut order, &opened).await?;
         }
         if order.state().status == OrderStatus::Ready {
             let request = self.request(key.clone()).await?;
@@ -186,12 +185,8 @@ impl Work<'_> {
     }
 
     /// Shows that the names are ours.
-    async fn prove(
-        &self,
-        order: &mut Order,
-        opened: &Opened,
-        given: &mut Vec<Given>,
-    ) -> Result<(), Trouble> {
+    async fn prove(&self, order: &mut Order, opened: &Opened) -> Result<(), Trouble> {
+        let mut given = Vec::new();
         let how = &self.job.settings.challenge;
         let kind = match how {
             Challenge::Http01 => ChallengeType::Http01,
@@ -218,7 +213,7 @@ impl Work<'_> {
                 authorization: answer.as_str(),
                 record: answer.dns_value(),
             };
-            given.push(self.job.answers.give(how, &question).await?);
+            given.extend(self.job.answers.give(how, &question, self.published).await?);
             challenge.set_ready().await.map_err(|e| told(e, opened).about(&name))?;
         }
         match order.poll_ready(&POLLING).await {
@@ -260,7 +255,8 @@ impl Work<'_> {
     async fn key(&self) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.fresh;
-        if may_stay && certificate.exists() {
+        // A file that is damaged has no key to stay with.
+        if may_stay && pkcs8(&certificate).is_ok() {
             return Ok(certificate);
         }
         let file = self.folder.next_key(&self.job.item);

@@ -1,8 +1,10 @@
 //! What is to be said of certificates that are wanted.
 
-use super::{Entry, Folder, Item, Phase};
+use std::sync::Arc;
+
+use super::{Entry, Folder, Item, Phase, held::Held};
 use crate::{
-    certs::{Code, Finding, date},
+    certs::{Certificate, Code, Finding, date},
     values::Acme,
 };
 
@@ -11,6 +13,19 @@ use crate::{
 pub fn findings(settings: &Acme) -> Vec<Finding> {
     let folder = Folder::of(settings);
     Item::all(settings).iter().filter_map(|item| finding(settings, &folder, item)).collect()
+}
+
+/// The names of those certificates that are wanted, and are not among these yet.
+#[must_use]
+pub fn awaited(settings: &Acme, there: &[Arc<Certificate>]) -> Vec<String> {
+    let folder = Folder::of(settings);
+    let is_there = |item: &Item| {
+        let file = folder.certificate(item);
+        let mut held = there.iter().filter(|c| c.file() == file);
+        held.any(|c| item.names.iter().all(|name| c.names().contains(name)))
+    };
+    let items = Item::all(settings).into_iter().filter(|item| !is_there(item));
+    items.flat_map(|item| item.names).collect()
 }
 
 fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
@@ -39,7 +54,7 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
         Phase::Ordered if is_known => {
             (Code::OrderPending, format!("a certificate for {names} is being ordered"))
         }
-        _ if !file.exists() => (
+        _ if Held::read(&file).is_none() => (
             Code::OrderPending,
             format!("a certificate for {names} is ordered as soon as the front serves"),
         ),

@@ -124,6 +124,13 @@ impl Store {
         (certificates, refused)
     }
 
+    /// Goes on serving these, which nothing has now, and says why.
+    pub fn serve_on(&mut self, old: &[Arc<Certificate>], why: &str) {
+        self.say(old.iter().map(|c| Finding::new(Code::OrderPending, c.file(), why)));
+        self.certificates.extend_from_slice(old);
+        self.kept.extend_from_slice(old);
+    }
+
     /// What was in folders that are not there any more because one above them cannot be read.
     pub(super) fn keep_below(
         &mut self,

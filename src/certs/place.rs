@@ -96,7 +96,10 @@ impl Place {
     ) -> (Arc<Self>, Option<Id>) {
         let Wanted { path, serves } = wanted;
         let (listing, id) = match previous.and_then(|p| Some((p, p.settled()?))) {
-            Some((same, id)) if same.files.iter().all(File::is_settled) => {
+            // Of what has not changed, other files may be wanted now.
+            Some((same, id))
+                if same.serves == *serves && same.files.iter().all(File::is_settled) =>
+            {
                 return (same.clone(), Some(id));
             }
             Some((same, id)) => (Listing::again(path, &same.listing, &same.files), id),
@@ -194,4 +197,25 @@ pub(super) fn walk(sources: &[PathBuf], previous: &[Arc<Place>], known: &Known) 
     // The order in which somebody would find them: source by source, a folder before those in it.
     places.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.path.cmp(&other.path)));
     places.into_iter().map(|(_, place)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sources are older than the test, so nobody has to wait until they have settled.
+    #[test]
+    fn other_files_of_a_folder_that_has_not_changed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/certs");
+        let (one, other) = (folder.join("load.rs"), folder.join("place.rs"));
+        let look = |file: &Path, previous: Option<&Arc<Place>>| {
+            let wanted = Wanted { path: folder.clone(), serves: Some([file.to_owned()].into()) };
+            Place::look(&wanted, previous, &Known::default()).0
+        };
+        let before = look(&one, None);
+        assert!(Arc::ptr_eq(&before, &look(&one, Some(&before))), "it is as it was");
+        let after = look(&other, Some(&before));
+        assert!(after.wants(&other) && !after.wants(&one));
+        assert!(look(&one, Some(&after)).wants(&one), "and back");
+    }
 }

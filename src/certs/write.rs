@@ -22,14 +22,14 @@ pub fn create_for_group(path: &Path, text: &str) -> io::Result<()> {
     place(path, text, true)
 }
 
-/// Makes a folder for nobody else, and those above it. Made by root, it belongs to whom the folder
+/// Makes a folder for nobody else, and those above it. Made by root, each belongs to whom the folder
 /// above it belongs.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let above = folder(path)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+    create_folder(above)?;
     match DirBuilder::new().mode(0o700).create(path) {
         // Somebody else was faster.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
@@ -214,11 +214,12 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(54_321), Some(54_321)).unwrap();
             replace(&path, "newer").unwrap();
             assert_eq!(owner(), (54_321, 54_321, 0o600));
-            let below = folder.join("below");
+            let below = folder.join("some/way/below");
             create_folder(&below).unwrap();
             create_folder(&below).unwrap();
-            let made = fs::metadata(&below).unwrap();
-            assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (12_345, 12_345, 0o700));
+            for made in below.ancestors().take(3).map(|made| fs::metadata(made).unwrap()) {
+                assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (12_345, 12_345, 0o700));
+            }
         }
         fs::remove_dir_all(folder).unwrap();
     }

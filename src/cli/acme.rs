@@ -3,6 +3,7 @@
 use std::{
     fmt::Write,
     fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -10,13 +11,15 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CONFIG, report};
 use crate::{
     acme::{self, Answers, Folder, Item, Job},
     certs::{Severity, tlsa::Records},
     config::Config,
-    values::Acme,
+    daemon::StandIn,
+    values::{Acme, Challenge},
 };
 
 #[derive(Debug, Args)]
@@ -103,34 +106,84 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     | Command::Account(common)) = command;
     let config = Config::read(&common.config)?;
     let dane = Arc::new(config.dane.read().map_err(|lines| lines.join("\n"))?);
-    let Some(real) = config.acme else {
+    let Some(real) = &config.acme else {
         return Err(format!("{}: there is no `acme` in it", common.config.display()).into());
     };
-    let rehearsal = common.dry_run.then(|| Rehearsal::new(&real));
-    let settings = match &rehearsal {
-        Some(rehearsal) => acme::rehearsal(&real, &rehearsal.0)?,
-        None => real.clone(),
+    let rehearsal = common.dry_run.then(|| Rehearsal::new(real));
+    let settings = match (&rehearsal, command) {
+        (Some(_), Command::Revoke { .. }) => {
+            return Err("a rehearsal has no certificate that could be revoked: `vestibule acme renew --dry-run` tries out all that comes before".into());
+        }
+        (Some(rehearsal), _) => acme::rehearsal(real, &rehearsal.folder)?,
+        (None, _) => real.clone(),
     };
+    let socket = Folder::of(real).socket();
+    let orders = matches!(command, Command::Order(_) | Command::Renew(_));
+    let is_alone = common.dry_run && orders && UnixStream::connect(&socket).is_err();
+    let stand_in = is_alone.then(|| stand_in(common, &config, &settings)).transpose()?.flatten();
+    let answers = stand_in
+        .as_ref()
+        .map_or(Answers::There(socket), |stand_in| Answers::Here(stand_in.challenges()));
+    let task = Task { settings: &settings, answers, dane };
+    tokio::select! {
+        done = carry_out(command, common, &task) => done,
+        () = interruption() => {
+            // Whoever has no patience for that either leaves it to the next order.
+            tokio::select! {
+                () = acme::withdraw_all(&settings) => {}
+                () = interruption() => {}
+            }
+            Err("it was interrupted".into())
+        }
+    }
+}
+
+/// A front that answers the authority for a rehearsal; `None`: DNS does.
+fn stand_in(common: &Common, config: &Config, settings: &Acme) -> Result<Option<StandIn>, String> {
+    if matches!(settings.challenge, Challenge::Dns01 { .. }) {
+        return Ok(None);
+    }
+    StandIn::start(&common.config, config, settings).map(Some).map_err(|unfit| {
+        format!(
+            "{unfit}\nno front with `acme` runs here, so the rehearsal has to listen itself: free the port for as long, or load the front with `acme.directory: {}` first",
+            settings.directory
+        )
+    })
+}
+
+/// What the commands are about.
+struct Task<'a> {
+    settings: &'a Acme,
+    answers: Answers,
+    dane: Arc<Records>,
+}
+
+async fn carry_out(
+    command: &Command,
+    common: &Common,
+    task: &Task<'_>,
+) -> Result<ExitCode, Failed> {
+    let settings = task.settings;
     if let Command::Account(_) = command {
-        let account = acme::open_account(&settings).await?;
+        let account = acme::open_account(settings).await?;
         report::print(common.json, &account, &told(&account))?;
         return Ok(report::exit(None));
     }
     let mut outcomes = Vec::new();
-    for item in chosen(&settings, &common.names)? {
+    for item in chosen(settings, &common.names)? {
         let mut outcome = None;
         if let Command::Revoke { reason, only, .. } = command {
-            let revoked = acme::revoke(&settings, &item, (*reason).into()).await;
+            let revoked = acme::revoke(settings, &item, (*reason).into()).await;
             if *only || revoked.is_err() {
                 outcome = Some(Outcome::of(&item, revoked.map(|()| ("revoked", None))));
             }
         }
-        if matches!(command, Command::Order(_)) && !acme::needs(&settings, &item) {
+        if matches!(command, Command::Order(_)) && !acme::needs(settings, &item) {
             outcome = Some(Outcome::of(&item, Ok(("fine", None))));
         }
         let outcome = match outcome {
             Some(outcome) => outcome,
-            None => order(&settings, &real, &item, &dane).await,
+            None => order(task, &item).await,
         };
         if !common.json {
             // An order takes its time: who waits sees each as it ends.
@@ -138,8 +191,8 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
         }
         outcomes.push(outcome);
     }
-    if outcomes.iter().any(|o| o.outcome == "issued") && rehearsal.is_none() {
-        let socket = Folder::of(&real).socket();
+    if outcomes.iter().any(|o| o.outcome == "issued") && !common.dry_run {
+        let socket = Folder::of(settings).socket();
         if !acme::tell(&socket).await {
             report::remark("no front runs here that would serve it at once");
         }
@@ -153,12 +206,24 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
     Ok(report::exit(worst))
 }
 
-async fn order(settings: &Acme, real: &Acme, item: &Item, dane: &Arc<Records>) -> Outcome {
+/// Waits until somebody wants it to end.
+async fn interruption() {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+async fn order(task: &Task<'_>, item: &Item) -> Outcome {
     let job = Job {
-        settings: Arc::new(settings.clone()),
+        settings: Arc::new(task.settings.clone()),
         item: item.clone(),
-        answers: Answers::There(Folder::of(real).socket()),
-        dane: dane.clone(),
+        answers: task.answers.clone(),
+        dane: task.dane.clone(),
     };
     let done = acme::obtain(&job).await;
     Outcome::of(item, done.map(|file| file.map_or(("busy", None), |file| ("issued", Some(file)))))
@@ -232,17 +297,28 @@ impl From<Why> for acme::Reason {
 }
 
 /// A folder for what is not kept.
-struct Rehearsal(PathBuf);
+struct Rehearsal {
+    folder: PathBuf,
+    /// What is not there yet of the folders above it, the innermost first.
+    missing: Vec<PathBuf>,
+}
 
 impl Rehearsal {
     fn new(settings: &Acme) -> Self {
-        let folder: &Path = &settings.folder;
-        Self(folder.join(format!(".dry-run-{}", std::process::id())))
+        let above = settings.folder.ancestors();
+        Self {
+            folder: settings.folder.join(format!(".dry-run-{}", std::process::id())),
+            missing: above.take_while(|path| !path.exists()).map(Path::to_owned).collect(),
+        }
     }
 }
 
 impl Drop for Rehearsal {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
+        for folder in &self.missing {
+            // Where somebody else has put something meanwhile, it stays.
+            let _ = fs::remove_dir(folder);
+        }
     }
 }

@@ -20,11 +20,14 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Begins the task. It wants nothing yet.
-    pub(super) fn new(challenges: Arc<Challenges>) -> Self {
+    /// Begins the task. It wants nothing yet; it lets go of `alive` once it has come to its end.
+    pub(super) fn new(challenges: Arc<Challenges>, alive: mpsc::Sender<()>) -> Self {
         let (wanted, settings) = watch::channel(None);
         let (arriving, arrived) = mpsc::channel(1);
-        tokio::spawn(acme::keep(settings, Answers::Here(challenges), arriving));
+        tokio::spawn(async move {
+            acme::keep(settings, Answers::Here(challenges), arriving).await;
+            drop(alive);
+        });
         Self { wanted, arrived }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn provide(
     store: &mut Store,
     purpose: Purpose<'_>,
 ) -> Result<(), Unfit> {
-    if !is_wanted(store, purpose) {
+    if !is_wanted(config, store, purpose) {
         return Ok(());
     }
     let file = config.state_dir.join(FOLDER).join("certificate.pem");
@@ -53,19 +53,22 @@ pub(super) fn provide(
 }
 
 /// Whether there is nothing to serve and nothing wrong: what has failed to load must never be replaced
-/// by what no client trusts, and neither must what was taken away while it served.
-pub(super) fn is_wanted(store: &Store, purpose: Purpose<'_>) -> bool {
+/// by what no client trusts, and neither must what was taken away while it served. What an authority
+/// has issued to us is another matter: it is ordered anew.
+pub(super) fn is_wanted(config: &Config, store: &Store, purpose: Purpose<'_>) -> bool {
     let has_served = match purpose {
         Purpose::Look | Purpose::Start => false,
         Purpose::Reload(config, before) | Purpose::Renewal(config, before) => {
             !is_provided(config, before)
         }
     };
-    store.certificates.is_empty() && store.worst() < Some(Severity::Error) && !has_served
+    let is_ordered = |file: &Path| config.acme.iter().any(|acme| file.starts_with(&acme.folder));
+    let is_wrong = |f: &Finding| f.severity == Severity::Error && !is_ordered(&f.file);
+    store.certificates.is_empty() && !store.findings.iter().any(is_wrong) && !has_served
 }
 
 /// Whether all that this store has is the certificate that [`provide`] makes.
-fn is_provided(config: &Config, store: &Store) -> bool {
+pub(super) fn is_provided(config: &Config, store: &Store) -> bool {
     let folder = config.state_dir.join(FOLDER);
     !store.certificates.is_empty()
         && store.certificates.iter().all(|c| c.file().starts_with(&folder))

@@ -10,11 +10,13 @@ mod first_start;
 mod ids;
 mod introduce;
 mod listen;
+mod meanwhile;
 mod resources;
 mod run;
 mod service;
 mod snapshot;
 mod sockets;
+mod stand_in;
 mod web;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use std::fmt;
 pub use examine::{Examination, RelayTest, Verdict, examine};
 pub use run::{Hangups, run};
 pub use snapshot::{Loaded, Purpose, load};
+pub use stand_in::StandIn;
 
 /// Why the front does not start, or does not take a new configuration. It is made of lines, each
 /// of which says what to do.

@@ -55,7 +55,7 @@ pub async fn run(
     service.say_ready();
     service.prove();
 
-    let mut certificates = Certificates::new(service.challenges());
+    let mut certificates = Certificates::new(service.challenges(), service.alive());
     certificates.want(service.config());
     let mut next = again.then_some(Why::Signal);
     let mut reload: Option<Reload> = None;
@@ -83,6 +83,7 @@ pub async fn run(
             }
         }
     }
+    drop(certificates);
     service.drain(async || signals.stop().await).await;
     Ok(())
 }

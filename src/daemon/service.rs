@@ -37,6 +37,7 @@ use crate::{
 };
 
 /// A running front.
+#[derive(Debug)]
 pub(super) struct Service {
     file: PathBuf,
     config: Config,
@@ -171,6 +172,11 @@ impl Service {
     /// Where answers to certificate authorities are put.
     pub(super) fn challenges(&self) -> Arc<Challenges> {
         self.door.house.challenges.clone()
+    }
+
+    /// Whoever holds this is waited for at the end, like a session.
+    pub(super) fn alive(&self) -> mpsc::Sender<()> {
+        self.door.alive.clone()
     }
 
     /// What is served.
@@ -321,7 +327,7 @@ impl Service {
         let Door { alive, alerts, .. } = self.door;
         drop(alive);
         tokio::select! {
-            // Nobody ever sends: it ends with the last session.
+            // Nobody ever sends: it ends with the last who holds the other end.
             _ = self.sessions.recv() => {}
             () = sleep_until(deadline) => {}
             () = hurry() => {}

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Unfit, first_start};
+use super::{Unfit, first_start, meanwhile};
 use crate::{
     acme::{self, Folder},
     certs::{self, CertificateSet, Code, Finding, Severity, Sources, Store, Wishes},
@@ -50,6 +50,11 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         Purpose::Renewal(config, _) => config.clone(),
         _ => Config::read(file).map_err(|problems| lines(&problems))?,
     };
+    compose(file, config, purpose)
+}
+
+/// The same for a configuration that was read from this file.
+pub(super) fn compose(file: &Path, config: Config, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
     let own = config.acme.iter().flat_map(Folder::certificates);
     let sources = Sources {
         certificates: config.certificates.iter().cloned().chain(own).collect(),
@@ -62,6 +67,8 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         Purpose::Look | Purpose::Start => None,
     };
     let mut store = certs::load(&sources, previous);
+    store.say(config.acme.iter().flat_map(acme::unusable));
+    meanwhile::keep(&config, &mut store, purpose);
     first_start::provide(&config, &sources, &mut store, purpose)?;
     let wishes = Wishes {
         file: file.to_owned(),
@@ -81,7 +88,7 @@ pub fn load(file: &Path, purpose: Purpose<'_>) -> Result<Loaded, Unfit> {
         .map_err(|findings| Unfit(findings.iter().map(ToString::to_string).collect()))?;
     let (set, findings) = CertificateSet::new(&store, &wishes);
     let is_refused = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let is_nothing = set.is_empty() && !first_start::is_wanted(&store, purpose);
+    let is_nothing = set.is_empty() && !first_start::is_wanted(&config, &store, purpose);
     store.findings.extend(findings);
     if is_nothing || is_refused {
         let mut said: Vec<String> = store.findings.iter().map(ToString::to_string).collect();

@@ -57,4 +57,5 @@ mod the_certificates_are_listed;
 mod the_tls_of_a_front_before_us_counts;
 mod tls_goes_on_to_the_backend;
 mod tls_is_spoken_as_of_today;
+mod what_orders_need_is_looked_at_first;
 mod who_speaks_something_else_is_not_kept_waiting;

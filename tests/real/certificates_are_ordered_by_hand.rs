@@ -1,5 +1,7 @@
 //! `vestibule acme`: with a front that answers the authority, and without.
 
+use std::net::TcpListener;
+
 use serde_json::Value;
 
 use crate::{
@@ -64,10 +66,8 @@ fn a_revoked_one_stays_so_if_that_is_what_was_said() {
     town.command(&config, &["certs"]).with(0);
 }
 
-#[test]
-fn a_rehearsal_leaves_nothing_behind() {
-    let town = Town::new(Manner::default());
-    // It looks at the same front.
+/// A staging authority that looks at the same front, and a configuration that knows both.
+fn with_staging(town: &Town, challenge: &str) -> (Pebble, String) {
     let mut staging = Pebble::down(Manner::default());
     (staging.tls, staging.http) = (town.pebble.tls, town.pebble.http);
     staging.looks_at(town.pebble.ground.address);
@@ -78,10 +78,40 @@ fn a_rehearsal_leaves_nothing_behind() {
             .map(|f| std::fs::read_to_string(f).unwrap())
             .concat(),
     );
-    let config = town.config("tls-alpn-01", "  domains: mail.example.org\n");
+    let config = town.config(challenge, "  domains: mail.example.org\n");
     let trust = format!("trust: {}", town.pebble.trust().display());
     let config = config
         .replace(&trust, &format!("trust: {}\n  staging: {}", both.display(), staging.directory()));
+    (staging, config)
+}
+
+/// Before anything goes live, and with the authority itself none the wiser.
+#[test]
+fn a_rehearsal_needs_no_front() {
+    let town = Town::new(Manner::default());
+    let mut last = String::new();
+    for challenge in ["tls-alpn-01", "http-01"] {
+        let (staging, config) = with_staging(&town, challenge);
+        let said = town.command(&config, &["acme", "order", "--dry-run"]).with(0);
+        assert!(said.contains("a certificate has come"), "{said}");
+        assert!(staging.said().contains("Issued certificate"), "{}", staging.said());
+        assert!(!town.folder.path().join("state").exists(), "it leaves nothing");
+        last = config;
+    }
+    assert!(!town.pebble.said().contains("There are now 1 accounts"), "{}", town.pebble.said());
+    let said = town.command(&last, &["acme", "revoke", "--dry-run"]).failed();
+    assert!(said.contains("no certificate that could be revoked"), "{said}");
+    let _taken = TcpListener::bind((town.pebble.ground.address, town.pebble.http)).unwrap();
+    let said = town.command(&last, &["acme", "order", "--dry-run"]).failed();
+    assert!(said.contains("cannot listen on") && said.contains("free the port"), "{said}");
+}
+
+#[test]
+fn a_rehearsal_leaves_nothing_behind() {
+    let town = Town::new(Manner::default());
+    let (staging, config) = with_staging(&town, "tls-alpn-01");
+    town.command(&config, &["acme", "account", "--dry-run"]).with(0);
+    assert!(!town.folder.path().join("state").exists(), "not even a folder");
     let front = Front::start(&config);
     served(&front, 0);
     let before = leaf(&town.certificate(NAME));

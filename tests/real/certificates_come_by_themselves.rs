@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::{
     common::{
+        ca::{Ca, Kind},
         commands::{mode, openssl},
         front::Front,
         peer::connect,
@@ -188,16 +187,44 @@ fn although_the_authority_is_down_at_first() {
 #[test]
 fn although_the_authority_takes_its_time() {
     let town = Town::new(Manner { sleeps: Some(3), ..Manner::default() });
-    let pid = Pid::from_raw(town.pebble.pid().cast_signed()).expect("a process");
-    kill_process(pid, Signal::STOP).expect("it is there");
+    town.pebble.falls_asleep();
     let config = town.config("tls-alpn-01", DOMAINS);
     let front = Front::start(&config);
     Client::credulous().enter(town.address()).until("* OK");
     let list = town.command(&config, &["certs"]).with(1);
     assert!(list.contains("V025: a certificate for mail.example.org"), "{list}");
-    kill_process(pid, Signal::CONT).expect("it is there");
+    town.pebble.wakes_up();
     served(&front, 0);
     town.shown();
+}
+
+/// What is damaged is named, and stays as it is until another is there.
+#[test]
+fn although_the_one_that_was_there_is_damaged() {
+    let town = Town::new(Manner::default());
+    let config = town.config("tls-alpn-01", "  domains: mail.example.org\n  reuse_key: true\n");
+    let file = town.certificate(NAME);
+    let front = Front::start(&config);
+    served(&front, 0);
+    drop(front);
+    let whole = std::fs::read_to_string(&file).unwrap();
+    let (_, certificates) = whole.split_once("-----END PRIVATE KEY-----\n").unwrap();
+    let other = Ca::new("Other").leaf(&[NAME], Kind::Ecdsa).key + certificates;
+    for damaged in ["", &whole[..whole.len() / 3], &other] {
+        std::fs::write(&file, damaged).unwrap();
+        town.pebble.falls_asleep();
+        let front = Front::start(&config);
+        front.wait("it is named", 0, |line| {
+            line["level"] == "ERROR" && line["message"].as_str().unwrap().contains("ecdsa.pem: V0")
+        });
+        town.seen(NAME);
+        let list = town.command(&config, &["certs"]).with(2);
+        assert!(list.contains("V025: a certificate for mail.example.org"), "{list}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), damaged);
+        town.pebble.wakes_up();
+        served(&front, 0);
+        town.shown();
+    }
 }
 
 /// Some authorities know their customers already.

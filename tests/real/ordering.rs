@@ -92,6 +92,12 @@ impl Town {
         peer.until("* OK");
         leaf
     }
+
+    /// The leaf that somebody is shown who asks for this name, whatever it is worth.
+    pub(crate) fn seen(&self, name: &str) -> Vec<u8> {
+        let client = Client::credulous().asking(name).without_tickets();
+        client.enter(self.address()).leaf().to_vec()
+    }
 }
 
 /// Waits until a certificate that came by itself is served.

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -184,9 +185,20 @@ impl Pebble {
         }
     }
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.api.as_ref().expect("it is there").id()
+    /// It answers nobody.
+    pub(crate) fn falls_asleep(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It answers again.
+    pub(crate) fn wakes_up(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.api.as_ref().expect("it is there").id();
+        let pid = Pid::from_raw(id.cast_signed()).expect("a process");
+        kill_process(pid, signal).expect("it is there");
     }
 
     /// All names lead to this address.
