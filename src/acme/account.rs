@@ -11,7 +11,7 @@ use super::{
     Folder, Trouble,
     directory::{Directory, understood},
     folder::{failed, put, remove},
-    http::{Bytes, CONTENT_TYPE, HeaderMap, Request, Web},
+    http::{Bytes, CONTENT_TYPE, Request, Web, text},
     jose::Signer,
 };
 use crate::{
@@ -158,8 +158,4 @@ async fn fresh_nonce(web: &Web, directory: &Directory) -> Result<String, Trouble
     let answer = web.get(&directory.new_nonce).await?;
     text(answer.headers(), NONCE)
         .ok_or_else(|| Trouble::passing(format!("{}: it gives no nonce", directory.new_nonce)))
-}
-
-fn text(headers: &HeaderMap, name: &str) -> Option<String> {
-    Some(headers.get(name)?.to_str().ok()?.to_owned())
 }

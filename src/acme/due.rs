@@ -22,12 +22,13 @@ pub(super) fn due(
     now: i64,
 ) -> Due {
     let is_same = entry.names == item.names && entry.directory == directory;
+    let rest = entry.next.filter(|next| is_same && schedule::is_ahead(*next, now));
     if is_same {
         if entry.phase == Phase::Revoked {
             return Due::At(i64::MAX);
         }
         if entry.phase == Phase::Failed
-            && let Some(next) = entry.next.filter(|next| *next > now)
+            && let Some(next) = rest
         {
             return Due::At(next);
         }
@@ -39,12 +40,15 @@ pub(super) fn due(
     let own = schedule::renewal(held.valid, held.share());
     let renew = if is_same { entry.renew.unwrap_or(own) } else { own };
     // Whatever anybody advises, there has to be one.
-    if renew <= now || held.valid.1 <= now {
-        return Due::Order;
-    }
-    match entry.ask.filter(|_| is_same) {
-        Some(ask) if ask > now => Due::At(ask.min(renew)),
-        _ => Due::Ask,
+    let is_due = renew <= now || held.valid.1 <= now;
+    let then = match (is_due, rest) {
+        (true, None) => return Due::Order,
+        (true, Some(next)) => next,
+        (false, _) => renew,
+    };
+    match entry.ask.filter(|ask| is_same && schedule::is_ahead(*ask, now)) {
+        Some(ask) => Due::At(ask.min(then)),
+        None => Due::Ask,
     }
 }
 
@@ -84,11 +88,27 @@ mod tests {
         let asked = Entry { ask: Some(2 * DAY), ..entry() };
         assert_eq!(at(&asked, Some(&both), DAY), Due::At(2 * DAY));
         assert_eq!(at(&asked, Some(&both), 60 * DAY), Due::Order);
-        let advised = Entry { renew: Some(3 * DAY), ask: Some(9 * DAY), ..entry() };
+        let advised = Entry { renew: Some(3 * DAY), ask: Some(7 * DAY), ..entry() };
         assert_eq!(at(&advised, Some(&both), DAY), Due::At(3 * DAY));
         assert_eq!(at(&advised, Some(&both), 3 * DAY), Due::Order);
-        let late = Entry { renew: Some(1000 * DAY), ask: Some(1000 * DAY), ..entry() };
+        let late = Entry { renew: Some(1000 * DAY), ask: Some(91 * DAY), ..entry() };
         assert_eq!(at(&late, Some(&both), 90 * DAY), Due::Order, "it has expired");
+    }
+
+    /// Whatever clocks and authorities say of a certificate, an order is not followed by another at once.
+    #[test]
+    fn what_has_just_come_is_left_alone() {
+        let both = held(&["a.example", "b.example"]);
+        let came = Entry { next: Some(61 * DAY), ..entry() };
+        assert_eq!(at(&came, Some(&both), 60 * DAY), Due::Ask, "it may be an error");
+        let asked = Entry { renew: Some(DAY), ask: Some(62 * DAY), ..came };
+        assert_eq!(at(&asked, Some(&both), 60 * DAY), Due::At(61 * DAY));
+        assert_eq!(at(&asked, Some(&both), 61 * DAY), Due::Order);
+        assert_eq!(at(&asked, Some(&held(&["a.example"])), 60 * DAY), Due::Order, "a name is new");
+        // The clock was wrong when that was written.
+        let far = Entry { next: Some(1000 * DAY), ask: Some(1000 * DAY), ..entry() };
+        assert_eq!(at(&far, Some(&both), 60 * DAY), Due::Order);
+        assert_eq!(at(&far, Some(&both), DAY), Due::Ask);
     }
 
     #[test]

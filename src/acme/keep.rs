@@ -190,7 +190,7 @@ impl Keeper {
             }
             let resting = self.resting.get(&item.id).map(|(_, until)| *until);
             let is_due = due(&entry, held.as_deref(), &item, &settings.directory, now);
-            let is_due = match resting.filter(|until| *until > now) {
+            let is_due = match resting.filter(|until| schedule::is_ahead(*until, now)) {
                 Some(until) if !matches!(is_due, Due::At(_)) => Due::At(until),
                 _ => is_due,
             };

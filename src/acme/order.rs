@@ -3,16 +3,17 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    Answers, Entry, Folder, Item, Phase, Trouble,
+    Answers, Entry, Folder, Item, Kind, Phase, Trouble,
     account::{self, Opened},
     answers::{Given, Question},
     folder::{failed, put, remove},
+    held::Held,
     renewal,
 };
 use crate::{
@@ -80,14 +81,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
     let outcome =
         outcome.unwrap_or_else(|_| Err(Trouble::passing("the order does not come to an end")));
     match &outcome {
-        Ok(_) => {
-            entry = Entry {
-                phase: Phase::Fine,
-                names: entry.names,
-                directory: entry.directory,
-                ..Entry::default()
-            }
-        }
+        Ok(file) => entry.come(Held::read(file).map_or((0, 0), |held| held.valid), now()),
         Err(trouble) => entry.fail(trouble, now()),
     }
     entry.write(&folder, &job.item)?;
@@ -163,20 +157,21 @@ impl Work<'_> {
             }
         };
         if let Some(id) = self.replaced(opened) {
-            match opened.account.new_order(&new().replaces(id)).await {
-                Ok(order) => return Ok(order),
-                Err(e) if Trouble::is(&e, "rateLimited") => return Err(e),
+            match place(opened, &new().replaces(id)).await {
                 // It may have been replaced already, which is no reason to go without.
-                Err(e) => tracing::debug!("an order that replaces another is not taken: {e}"),
+                Err(Error::Api(problem)) if Trouble::said(&problem).kind == Kind::Refused => {
+                    tracing::debug!("an order that replaces another is not taken: {problem}");
+                }
+                placed => return placed,
             }
         }
-        place(&opened.account, &new()).await
+        place(opened, &new()).await
     }
 
     /// The certificate whose place the ordered one takes: RFC 9773 §5.
     fn replaced(&self, opened: &Opened) -> Option<CertificateIdentifier<'static>> {
         opened.directory.renewal_info.as_ref()?;
-        let held = super::held::Held::read(&self.folder.certificate(&self.job.item))?;
+        let held = Held::read(&self.folder.certificate(&self.job.item))?;
         let name = renewal::name(&held.leaf).ok()?;
         let (authority, serial) = name.split_once('.')?;
         Some(CertificateIdentifier {
@@ -364,15 +359,23 @@ impl Work<'_> {
     }
 }
 
-async fn place(account: &Account, order: &NewOrder<'_>) -> Result<Order, Error> {
-    account.new_order(order).await
+/// Places an order. What the authority says of it may be less than RFC 9773 §5 wants of it; one that has
+/// an address is one all the same, and must not be placed again.
+async fn place(opened: &Opened, order: &NewOrder<'_>) -> Result<Order, Error> {
+    let before = opened.web.aside().made;
+    let placed = opened.account.new_order(order).await;
+    let made = opened.web.aside().made.filter(|made| before.as_ref() != Some(made));
+    match (placed, made) {
+        (Err(_), Some(made)) => opened.account.order(made).await,
+        (placed, _) => placed,
+    }
 }
 
 /// What went wrong, with the time that the authority wants.
 fn told(error: Error, opened: &Opened) -> Trouble {
     let mut trouble = Trouble::from(error);
     if trouble.after.is_none() {
-        trouble.after = opened.web.after();
+        trouble.after = opened.web.aside().after;
     }
     trouble
 }

@@ -6,10 +6,11 @@ use instant_acme::{CertificateIdentifier, RenewalInfo};
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    Entry, Folder, Job, Phase, Trouble, account,
+    Entry, Folder, Item, Job, Phase, Trouble, account,
     directory::{Directory, understood},
     held::Held,
     http::{Web, wait},
+    report::moment,
     schedule,
 };
 use crate::certs::now;
@@ -75,6 +76,7 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     if entry.names != job.item.names || entry.directory != job.settings.directory {
         entry = Entry::default();
     }
+    let is_new = entry.ask.is_none();
     (entry.renew, entry.advised, entry.ask) = match &advice {
         Ok(Some(advice)) => {
             let renew = schedule::advised(advice.window, held.share());
@@ -102,8 +104,39 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     };
     entry.phase = Phase::Fine;
     entry.order = None;
+    judge(&mut entry, is_new, &job.item, held.valid);
     entry.names.clone_from(&job.item.names);
     entry.directory.clone_from(&job.settings.directory);
     entry.write(&folder, &job.item)?;
     Ok(())
+}
+
+/// Says what is odd, once, if it is to be renewed within the rest that each has when it comes: the next
+/// one would be like it.
+fn judge(entry: &mut Entry, is_new: bool, item: &Item, (from, to): (i64, i64)) {
+    let is_early = entry.next.is_some_and(|next| entry.renew.is_some_and(|renew| renew < next));
+    if !is_early {
+        (entry.early, entry.reason) = (0, None);
+        return;
+    }
+    if !is_new {
+        return;
+    }
+    let why = if entry.advised {
+        "the authority wants it to be renewed already".to_owned()
+    } else {
+        format!("it is to be renewed already, being valid from {} to {}", moment(from), moment(to))
+    };
+    let now = now();
+    let odd = Trouble::useless(format!(
+        "a certificate has only just come, and {why}: is this machine's clock right, which says {}?",
+        moment(now)
+    ));
+    entry.too_early(&odd, now);
+    tracing::warn!(
+        names = item.names.join(", "),
+        key = item.key().name(),
+        "{odd} There is no other before {}",
+        moment(entry.next.unwrap_or(now))
+    );
 }

@@ -36,6 +36,11 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
             );
             (Code::OrderFailed, text)
         }
+        Phase::Fine if is_known && entry.early > 0 => {
+            let reason = entry.reason.as_deref().unwrap_or_default();
+            let next = entry.next.map_or_else(String::new, moment);
+            (Code::OrderFailed, format!("{names}: {reason} There is no other before {next}"))
+        }
         Phase::Ordered if is_known => {
             (Code::OrderPending, format!("a certificate for {names} is being ordered"))
         }

@@ -24,11 +24,13 @@ pub struct Entry {
     pub order: Option<String>,
     /// How often it has failed since it last succeeded.
     pub failures: u32,
-    /// Why it has failed, in the authority's own words where it has any.
+    /// Why it has failed, in the authority's own words where it has any; or what is odd about it.
     pub reason: Option<String>,
     /// When it has failed, in seconds since 1970.
     pub failed_at: Option<i64>,
-    /// When the next attempt is.
+    /// How many have come in a row that were to be renewed at once.
+    pub early: u32,
+    /// Before then, there is no other attempt, and no other certificate.
     pub next: Option<i64>,
     /// Whether the authority has said when it wants to hear from us again.
     pub limited: bool,
@@ -79,6 +81,26 @@ impl Entry {
         let path = folder.state(item);
         let invalid = |e: serde_json::Error| failed(Path::new(&path))(e.into());
         put(&path, &serde_json::to_string_pretty(self).map_err(invalid)?)
+    }
+
+    /// It has come now, and is valid from then to then.
+    pub(super) fn come(&mut self, valid: (i64, i64), now: i64) {
+        *self = Self {
+            phase: Phase::Fine,
+            names: std::mem::take(&mut self.names),
+            directory: std::mem::take(&mut self.directory),
+            early: self.early,
+            next: Some(now + schedule::rest(valid)),
+            ..Self::default()
+        };
+    }
+
+    /// It is to be renewed, and has only just come. With each one that is like that, the next is put off
+    /// further.
+    pub(super) fn too_early(&mut self, trouble: &Trouble, now: i64) {
+        self.early = self.early.saturating_add(1);
+        self.reason = Some(trouble.text.clone());
+        self.next = Some(now + schedule::back_off(trouble, self.early));
     }
 
     /// It has failed now.

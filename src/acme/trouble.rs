@@ -26,6 +26,8 @@ pub enum Kind {
     Limited,
     /// Something here is not as it should be.
     Ours,
+    /// The authority has issued, and what it has issued is of no use: each attempt costs it another.
+    Useless,
 }
 
 impl Trouble {
@@ -37,6 +39,11 @@ impl Trouble {
     /// The authority cannot be reached, or is not well.
     pub(super) fn passing(text: impl Into<String>) -> Self {
         Self { kind: Kind::Passing, text: text.into(), after: None }
+    }
+
+    /// What the authority has issued is of no use.
+    pub(super) fn useless(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Useless, text: text.into(), after: None }
     }
 
     /// With what it was about in front.
