@@ -67,6 +67,7 @@ mod tests {
             leaf: vec![0].into(),
             names: names.iter().map(|&n| n.to_owned()).collect(),
             valid: (0, 90 * DAY),
+            is_whole: true,
         }
     }
 

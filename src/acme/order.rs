@@ -314,7 +314,7 @@ impl Work<'_> {
     }
 
     /// Looks at what has come, and puts it in its place with its key.
-    async fn keep(&mut self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
+    async fn keep(&self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let (place, id) = (certificate.clone(), self.job.item.id.clone());
         let key_was_next = key != certificate;
@@ -335,17 +335,13 @@ impl Work<'_> {
         let Some(whole) = whole.whole else {
             let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let said = said.join("; ");
-            // Another attempt has to be another order.
-            self.entry.order = None;
-            return Err(Trouble::passing(format!(
+            return Err(Trouble::useless(format!(
                 "what the authority has sent cannot be used: {said}"
             )));
         };
-        if let Some(name) = self.job.item.names.iter().find(|name| !whole.names.contains(name)) {
-            self.entry.order = None;
-            return Err(Trouble::passing(format!(
-                "what the authority has sent does not cover {name}"
-            )));
+        let (old, new) = (Held::read(&certificate), Held::of(&whole.certificate));
+        if let Some(why) = new.unfit(&self.job.item.names, old.as_ref(), now()) {
+            return Err(Trouble::useless(format!("the certificate that the authority sent {why}")));
         }
         put(&certificate, &whole.text)?;
         let next = self.folder.next_key(&self.job.item);

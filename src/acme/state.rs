@@ -111,7 +111,7 @@ impl Entry {
         self.failed_at = Some(now);
         self.limited = trouble.kind == Kind::Limited || trouble.after.is_some();
         self.next = Some(now + schedule::back_off(trouble, self.failures));
-        if trouble.kind == Kind::Refused {
+        if matches!(trouble.kind, Kind::Refused | Kind::Useless) {
             // The next attempt has to be a new order.
             self.order = None;
         }

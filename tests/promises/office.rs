@@ -56,7 +56,12 @@ impl Office {
         vestibule(self.folder.path(), &[arguments, &["--config", "command.yaml"]].concat())
     }
 
-    pub(crate) fn state(&self, name: &str) -> PathBuf {
+    /// The file with the certificate that begins with this name, and its key.
+    pub(crate) fn certificate(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("state/acme/certificates/{name}.ecdsa.pem"))
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("state/acme/state/{name}.ecdsa.json"))
     }
 

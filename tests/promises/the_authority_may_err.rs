@@ -1,8 +1,12 @@
 //! An authority errs, or this machine's clock does. It costs nobody a certificate that is good, and the
 //! authority is not asked for one after the other.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
+use rcgen::CertificateParams;
 use serde_json::{Value, json};
 
 use crate::{
@@ -93,4 +97,48 @@ fn an_order_is_one_order_even_if_the_answer_says_too_little() {
     let orders = office.authority.orders();
     let replaced: Vec<bool> = orders.iter().map(|order| order["replaces"].is_string()).collect();
     assert_eq!((replaced, office.authority.asked("/finalize")), (vec![true], 1));
+}
+
+/// An office with a certificate that is good, whose authority issues others that are not.
+fn worse(issue: impl Fn(&mut CertificateParams) + Send + Sync + 'static) -> Office {
+    let office =
+        Office::new(Script { window: over(), issue: Box::new(issue), ..Script::default() });
+    office.plant(|_| ());
+    office
+}
+
+fn refused(office: &Office, why: &str) {
+    let before = fs::read(office.certificate(NAME)).unwrap();
+    let front = Front::start(&office.config(NAME));
+    let said = front.wait("it is said", 0, |line| line["level"] == "WARN" && line["names"] == NAME);
+    assert!(said["message"].as_str().unwrap().contains(why), "{said}");
+    assert!(fs::read(office.certificate(NAME)).unwrap() == before, "it is what it was");
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    assert_eq!((office.authority.orders().len(), hours(&told)), (1, 1), "{told}");
+    // The next attempt is another order.
+    assert!(told["order"].is_null(), "{told}");
+}
+
+#[test]
+fn what_has_expired_takes_no_place() {
+    let office = worse(|params| params.not_after = (SystemTime::now() - DAY).into());
+    refused(
+        &office,
+        "no certificate yet: the certificate that the authority sent has expired, on 20",
+    );
+}
+
+#[test]
+fn what_is_not_valid_yet_takes_no_place() {
+    let office = worse(|params| params.not_before = (SystemTime::now() + DAY).into());
+    refused(
+        &office,
+        "no certificate yet: the certificate that the authority sent is not valid before",
+    );
+}
+
+#[test]
+fn what_is_for_other_names_takes_no_place() {
+    let office = worse(|params| params.subject_alt_names.clear());
+    refused(&office, "the certificate that the authority sent does not cover mail.example.org");
 }
