@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use instant_acme::Account;
+use instant_acme::{Account, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -27,6 +27,15 @@ pub(super) struct Opened {
     pub(super) account: Account,
     pub(super) directory: Directory,
     pub(super) web: Web,
+}
+
+impl Opened {
+    /// What went wrong, with the time that the authority wants.
+    pub(super) fn told(&self, error: Error) -> Trouble {
+        let mut trouble = Trouble::from(error);
+        trouble.after = trouble.after.or(self.web.aside().after);
+        trouble
+    }
 }
 
 /// What is written down of an account, besides its key.

@@ -21,7 +21,7 @@ pub(super) fn due(
     directory: &str,
     now: i64,
 ) -> Due {
-    let is_same = entry.names == item.names && entry.directory == directory;
+    let is_same = entry.is_about(item, directory);
     let rest = entry.next.filter(|next| is_same && schedule::is_ahead(*next, now));
     if is_same {
         if entry.phase == Phase::Revoked {
@@ -33,10 +33,9 @@ pub(super) fn due(
             return Due::At(next);
         }
     }
-    let Some(held) = held.filter(|held| item.names.iter().all(|name| held.names.contains(name)))
-    else {
-        return Due::Order;
-    };
+    let is_good =
+        |held: &&Held| !entry.revoked && item.names.iter().all(|name| held.names.contains(name));
+    let Some(held) = held.filter(is_good) else { return Due::Order };
     let own = schedule::renewal(held.valid, held.share());
     let renew = if is_same { entry.renew.unwrap_or(own) } else { own };
     // Whatever anybody advises, there has to be one.
@@ -120,7 +119,17 @@ mod tests {
         // What was said of other names, or by somebody else, is not about this.
         assert_eq!(due(&failed, None, &item(), "other", DAY), Due::Order);
         assert_eq!(due(&failed, None, &Item::of(&["a.example"]), "d", DAY), Due::Order);
-        let revoked = Entry { phase: Phase::Revoked, ..entry() };
-        assert_eq!(at(&revoked, None, DAY), Due::At(i64::MAX));
+    }
+
+    #[test]
+    fn what_was_revoked_is_good_for_nothing() {
+        let both = held(&["a.example", "b.example"]);
+        let revoked = Entry { phase: Phase::Revoked, revoked: true, ..entry() };
+        assert_eq!(at(&revoked, Some(&both), DAY), Due::At(i64::MAX), "nobody wants another");
+        let failed = Entry { phase: Phase::Failed, next: Some(2 * DAY), ..revoked };
+        assert_eq!(at(&failed, Some(&both), DAY), Due::At(2 * DAY));
+        assert_eq!(at(&failed, Some(&both), 2 * DAY), Due::Order);
+        let cut_off = Entry { phase: Phase::Ordered, next: None, ..failed };
+        assert_eq!(at(&cut_off, Some(&both), DAY), Due::Order);
     }
 }

@@ -121,8 +121,7 @@ pub fn needs(settings: &Acme, item: &Item) -> bool {
     let folder = Folder::of(settings);
     let held = Held::read(&folder.certificate(item));
     let entry = Entry { next: None, ..Entry::read(&folder, item) };
-    let is_out = entry.phase == Phase::Revoked;
-    is_out || due(&entry, held.as_ref(), item, &settings.directory, now()) == Due::Order
+    entry.revoked || due(&entry, held.as_ref(), item, &settings.directory, now()) == Due::Order
 }
 
 /// An end of something that was under way: whether a certificate has come.

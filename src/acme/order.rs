@@ -62,13 +62,8 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
     let folder = Folder::of(&job.settings);
     folder.make()?;
     let Some(lock) = folder.lock_soon(&job.item).await? else { return Ok(None) };
-    let mut entry = Entry::read(&folder, &job.item);
-    if entry.directory != job.settings.directory || entry.names != job.item.names {
-        entry = Entry::default();
-    }
+    let mut entry = Entry::read(&folder, &job.item).about(&job.item, &job.settings.directory);
     entry.phase = Phase::Ordered;
-    entry.names.clone_from(&job.item.names);
-    entry.directory.clone_from(&job.settings.directory);
     entry.write(&folder, &job.item)?;
     let patience = match &job.settings.challenge {
         Challenge::Dns01 { timeout, .. } => {
@@ -118,7 +113,7 @@ impl Work<'_> {
             }
             order => order,
         }
-        .map_err(|e| told(e, &opened))?;
+        .map_err(|e| opened.told(e))?;
         self.entry.order = Some(order.url().to_owned()).filter(|url| url.len() <= LONGEST_ADDRESS);
         self.entry.write(self.folder, &self.job.item)?;
         let key = self.key().await?;
@@ -133,9 +128,9 @@ impl Work<'_> {
         }
         if order.state().status == OrderStatus::Ready {
             let request = self.request(key.clone()).await?;
-            order.finalize_csr(&request).await.map_err(|e| told(e, &opened))?;
+            order.finalize_csr(&request).await.map_err(|e| opened.told(e))?;
         }
-        let chain = order.poll_certificate(&POLLING).await.map_err(|e| told(e, &opened))?;
+        let chain = order.poll_certificate(&POLLING).await.map_err(|e| opened.told(e))?;
         self.keep(chain, key).await
     }
 
@@ -195,7 +190,7 @@ impl Work<'_> {
         };
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|e| told(e, opened))?;
+            let mut authorization = authorization.map_err(|e| opened.told(e))?;
             if authorization.status == AuthorizationStatus::Valid {
                 continue;
             }
@@ -214,13 +209,13 @@ impl Work<'_> {
                 record: answer.dns_value(),
             };
             given.push(self.job.answers.give(how, &question).await?);
-            challenge.set_ready().await.map_err(|e| told(e, opened).about(&name))?;
+            challenge.set_ready().await.map_err(|e| opened.told(e).about(&name))?;
         }
         match order.poll_ready(&POLLING).await {
             Ok(OrderStatus::Ready) => Ok(()),
             // The order says less than the names in it.
             Ok(_) | Err(Error::Api(_)) => Err(self.refused(order).await),
-            Err(other) => Err(told(other, opened)),
+            Err(other) => Err(opened.told(other)),
         }
     }
 
@@ -254,7 +249,7 @@ impl Work<'_> {
     /// The file with the key that the certificate is to have. It is there before it is asked for.
     async fn key(&self) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
-        let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.fresh;
+        let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.revoked;
         if may_stay && certificate.exists() {
             return Ok(certificate);
         }
@@ -268,7 +263,7 @@ impl Work<'_> {
         if !file.exists() {
             self.make_key(&file).await?;
         }
-        if !self.entry.fresh
+        if !self.entry.revoked
             && let Some(service) = self.unknown(&file)
             && certificate.exists()
             && self.unknown(&certificate).is_none()
@@ -365,15 +360,6 @@ async fn place(opened: &Opened, order: &NewOrder<'_>) -> Result<Order, Error> {
         (Err(_), Some(made)) => opened.account.order(made).await,
         (placed, _) => placed,
     }
-}
-
-/// What went wrong, with the time that the authority wants.
-fn told(error: Error, opened: &Opened) -> Trouble {
-    let mut trouble = Trouble::from(error);
-    if trouble.after.is_none() {
-        trouble.after = opened.web.aside().after;
-    }
-    trouble
 }
 
 fn identifier(name: &str) -> Identifier {

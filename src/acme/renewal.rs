@@ -66,16 +66,14 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     let Some(_lock) = folder.lock(&job.item)? else { return Ok(()) };
     // Somebody may have renewed or revoked it meanwhile.
     let is_same = Held::read(&folder.certificate(&job.item)).is_some_and(|h| h.leaf == held.leaf);
-    if !is_same || Entry::read(&folder, &job.item).phase == Phase::Revoked {
+    let entry = Entry::read(&folder, &job.item);
+    if !is_same || entry.revoked {
         return Ok(());
     }
     let own = schedule::renewal(held.valid, held.share());
     // Whatever is advised, there has to be time for some attempts.
     let latest = held.valid.1 - (held.valid.1 - held.valid.0) / 10;
-    let mut entry = Entry::read(&folder, &job.item);
-    if entry.names != job.item.names || entry.directory != job.settings.directory {
-        entry = Entry::default();
-    }
+    let mut entry = entry.about(&job.item, &job.settings.directory);
     let is_new = entry.ask.is_none();
     (entry.renew, entry.advised, entry.ask) = match &advice {
         Ok(Some(advice)) => {
@@ -105,8 +103,6 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     entry.phase = Phase::Fine;
     entry.order = None;
     judge(&mut entry, is_new, &job.item, held.valid);
-    entry.names.clone_from(&job.item.names);
-    entry.directory.clone_from(&job.settings.directory);
     entry.write(&folder, &job.item)?;
     Ok(())
 }

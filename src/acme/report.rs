@@ -16,7 +16,7 @@ pub fn findings(settings: &Acme) -> Vec<Finding> {
 fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
     let (entry, file) = (Entry::read(folder, item), folder.certificate(item));
     let names = item.names.join(", ");
-    let is_known = entry.names == item.names && entry.directory == settings.directory;
+    let is_known = entry.is_about(item, &settings.directory);
     let (code, text) = match entry.phase {
         Phase::Failed if is_known => {
             let reason = entry.reason.as_deref().unwrap_or("no reason is known");
@@ -28,7 +28,10 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
             } else {
                 String::new()
             };
-            (Code::OrderFailed, format!("no new certificate for {names}{times}: {reason}{next}"))
+            let revoked =
+                if entry.revoked { ", and the one that is there was revoked" } else { "" };
+            let text = format!("no new certificate for {names}{revoked}{times}: {reason}{next}");
+            (Code::OrderFailed, text)
         }
         Phase::Revoked if is_known => {
             let text = format!(
@@ -41,8 +44,17 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
             let next = entry.next.map_or_else(String::new, moment);
             (Code::OrderFailed, format!("{names}: {reason} There is no other before {next}"))
         }
+        Phase::Ordered if is_known && entry.revoked => {
+            let text =
+                format!("the certificate for {names} was revoked, and another is being ordered");
+            (Code::OrderFailed, text)
+        }
         Phase::Ordered if is_known => {
             (Code::OrderPending, format!("a certificate for {names} is being ordered"))
+        }
+        _ if entry.revoked && file.exists() => {
+            let text = format!("the certificate for {names} that is there was revoked");
+            (Code::OrderFailed, text)
         }
         _ if !file.exists() => (
             Code::OrderPending,

@@ -43,16 +43,18 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     let request = RevocationRequest { certificate: &held.leaf, reason: Some(reason) };
     let mut tries = 0;
     loop {
-        match opened.account.revoke(&request).await.map_err(Trouble::from) {
-            Err(trouble) if trouble.is_nonce() && tries < STUBBORN => tries += 1,
-            revoked => break revoked?,
+        match opened.account.revoke(&request).await {
+            // RFC 8555 §7.6: it is as it is wanted.
+            Err(error) if Trouble::is(&error, "alreadyRevoked") => break,
+            Err(error) if Trouble::is(&error, "badNonce") && tries < STUBBORN => tries += 1,
+            revoked => break revoked.map_err(|error| opened.told(error))?,
         }
     }
     let entry = Entry {
         phase: Phase::Revoked,
         names: item.names.clone(),
         directory: settings.directory.clone(),
-        fresh: true,
+        revoked: true,
         ..Entry::default()
     };
     entry.write(&folder, item)

@@ -34,8 +34,9 @@ pub struct Entry {
     pub next: Option<i64>,
     /// Whether the authority has said when it wants to hear from us again.
     pub limited: bool,
-    /// Whether the key that it has must not be used again.
-    pub fresh: bool,
+    /// Whether the certificate that is there was revoked. It is served until another takes its place, and
+    /// its key must not be used again.
+    pub revoked: bool,
     /// When it is renewed.
     pub renew: Option<i64>,
     /// Whether that is how the authority wants it (RFC 9773).
@@ -57,7 +58,7 @@ pub enum Phase {
     Fine,
     /// It has failed.
     Failed,
-    /// It was revoked, and is not ordered again before somebody says so.
+    /// It was revoked, and no other is ordered before somebody says so.
     Revoked,
 }
 
@@ -81,6 +82,24 @@ impl Entry {
         let path = folder.state(item);
         let invalid = |e: serde_json::Error| failed(Path::new(&path))(e.into());
         put(&path, &serde_json::to_string_pretty(self).map_err(invalid)?)
+    }
+
+    /// What of it goes for these names, and this directory.
+    pub(super) fn about(self, item: &Item, directory: &str) -> Self {
+        if self.is_about(item, directory) {
+            return self;
+        }
+        Self {
+            names: item.names.clone(),
+            directory: directory.to_owned(),
+            revoked: self.revoked,
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is about these names, and this directory.
+    pub(super) fn is_about(&self, item: &Item, directory: &str) -> bool {
+        self.names == item.names && self.directory == directory
     }
 
     /// It has come now, and is valid from then to then.

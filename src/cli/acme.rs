@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{CONFIG, report};
 use crate::{
-    acme::{self, Answers, Folder, Item, Job},
+    acme::{self, Answers, Entry, Folder, Item, Job},
     certs::{Severity, tlsa::Records},
     config::Config,
     values::Acme,
@@ -77,6 +77,8 @@ struct Outcome {
     key: &'static str,
     /// `issued`, `fine`, `busy`, `revoked`, or `failed`.
     outcome: &'static str,
+    /// Whether the certificate that is there has been revoked.
+    is_revoked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,10 +130,11 @@ async fn run(command: &Command) -> Result<ExitCode, Failed> {
         if matches!(command, Command::Order(_)) && !acme::needs(&settings, &item) {
             outcome = Some(Outcome::of(&item, Ok(("fine", None))));
         }
-        let outcome = match outcome {
+        let mut outcome = match outcome {
             Some(outcome) => outcome,
             None => order(&settings, &real, &item, &dane).await,
         };
+        outcome.is_revoked = Entry::read(&Folder::of(&settings), &item).revoked;
         if !common.json {
             // An order takes its time: who waits sees each as it ends.
             report::print(false, &outcome, &outcome.line())?;
@@ -205,7 +208,8 @@ impl Outcome {
             Ok((outcome, file)) => (outcome, file, None),
             Err(trouble) => ("failed", None, Some(trouble.text)),
         };
-        Self { names: item.names.clone(), key: item.key().name(), outcome, reason, file }
+        let names = item.names.clone();
+        Self { names, key: item.key().name(), outcome, is_revoked: false, reason, file }
     }
 
     fn line(&self) -> String {
@@ -216,7 +220,12 @@ impl Outcome {
             "revoked" => "it is revoked",
             _ => self.reason.as_deref().unwrap_or_default(),
         };
-        format!("{} ({}): {what}\n", self.names.join(", "), self.key)
+        let before = if self.is_revoked && self.outcome != "revoked" {
+            "the certificate that is there is revoked, and no other has come: "
+        } else {
+            ""
+        };
+        format!("{} ({}): {before}{what}\n", self.names.join(", "), self.key)
     }
 }
 

@@ -32,6 +32,7 @@ mod a_probe_sees_what_clients_see;
 mod a_refused_certificate_is_explained;
 mod a_reload_changes_all_or_nothing;
 mod a_request_says_what_was_asked;
+mod a_revoked_certificate_goes;
 mod a_service_manager_is_told;
 mod a_session_is_resumed_where_it_may_be;
 mod a_signal_may_come_too_early;
