@@ -23,6 +23,7 @@ pub(super) fn stamp(file: &Path) -> Stamp {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) leaf: CertificateDer<'static>,
+    /// Its names, and its addresses (RFC 8738).
     pub(super) names: Vec<String>,
     pub(super) valid: (i64, i64),
     /// Whether its issuers' certificates are there, as far as clients need them.
@@ -42,7 +43,7 @@ impl Held {
     pub(super) fn of(certificate: &Certificate) -> Self {
         Self {
             leaf: certificate.leaf().clone(),
-            names: certificate.names().to_vec(),
+            names: certificate.identifiers(),
             valid: certificate.valid(),
             is_whole: certificate.is_complete(),
         }
