@@ -1,6 +1,6 @@
 //! What is to be done for a certificate, and when. No clock in here.
 
-use super::{Entry, Item, Phase, held::Held, schedule};
+use super::{Entry, Item, Phase, Source, held::Held, schedule};
 
 /// What is due for a certificate.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,10 +18,10 @@ pub(super) fn due(
     entry: &Entry,
     held: Option<&Held>,
     item: &Item,
-    directory: &str,
+    source: &Source,
     now: i64,
 ) -> Due {
-    let is_same = entry.is_about(item, directory);
+    let is_same = entry.is_about(item, source);
     let rest = entry.next.filter(|next| is_same && schedule::is_ahead(*next, now));
     if is_same {
         if entry.phase == Phase::Revoked {
@@ -33,8 +33,11 @@ pub(super) fn due(
             return Due::At(next);
         }
     }
-    let is_good =
-        |held: &&Held| !entry.revoked && item.names.iter().all(|name| held.names.contains(name));
+    let is_good = |held: &&Held| {
+        !entry.revoked
+            && entry.held_from.as_ref().is_none_or(|from| from == source)
+            && item.names.iter().all(|name| held.names.contains(name))
+    };
     let Some(held) = held.filter(is_good) else { return Due::Order };
     let own = schedule::renewal(held.valid, held.share());
     let renew = if is_same { entry.renew.unwrap_or(own) } else { own };
@@ -72,11 +75,15 @@ mod tests {
 
     fn entry() -> Entry {
         let names = item().names;
-        Entry { phase: Phase::Fine, names, directory: "d".into(), ..Entry::default() }
+        Entry { phase: Phase::Fine, names, source: source("d"), ..Entry::default() }
+    }
+
+    fn source(directory: &str) -> Source {
+        Source { directory: directory.into(), profile: None }
     }
 
     fn at(entry: &Entry, held: Option<&Held>, now: i64) -> Due {
-        due(entry, held, &item(), "d", now)
+        due(entry, held, &item(), &source("d"), now)
     }
 
     #[test]
@@ -117,8 +124,20 @@ mod tests {
         assert_eq!(at(&failed, None, DAY), Due::At(5 * DAY));
         assert_eq!(at(&failed, None, 5 * DAY), Due::Order);
         // What was said of other names, or by somebody else, is not about this.
-        assert_eq!(due(&failed, None, &item(), "other", DAY), Due::Order);
-        assert_eq!(due(&failed, None, &Item::of(&["a.example"]), "d", DAY), Due::Order);
+        assert_eq!(due(&failed, None, &item(), &source("other"), DAY), Due::Order);
+        assert_eq!(due(&failed, None, &Item::of(&["a.example"]), &source("d"), DAY), Due::Order);
+    }
+
+    #[test]
+    fn what_is_from_elsewhere_is_not_what_is_wanted() {
+        let both = held(&["a.example", "b.example"]);
+        let from = |held_from| Entry { held_from, ..entry() };
+        assert_eq!(at(&from(Some(source("d"))), Some(&both), DAY), Due::Ask);
+        assert_eq!(at(&from(Some(source("staging"))), Some(&both), DAY), Due::Order);
+        let other = Source { profile: Some("short".into()), ..source("d") };
+        let failed = Entry { phase: Phase::Failed, next: Some(2 * DAY), ..from(Some(other)) };
+        assert_eq!(at(&failed, Some(&both), DAY), Due::At(2 * DAY));
+        assert_eq!(at(&failed, Some(&both), 2 * DAY), Due::Order);
     }
 
     #[test]

@@ -30,5 +30,5 @@ pub use order::{Job, obtain};
 pub use report::{findings, moment};
 pub use revoke::{Account, Reason, account as open_account, rehearsal, revoke};
 pub use socket::tell;
-pub use state::{Entry, Phase};
+pub use state::{Entry, Phase, Source};
 pub use trouble::{Kind, Trouble};

@@ -9,7 +9,7 @@ use instant_acme::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    Answers, Entry, Folder, Item, Kind, Phase, Trouble,
+    Answers, Entry, Folder, Item, Kind, Phase, Source, Trouble,
     account::{self, Opened},
     answers::{Given, Question},
     folder::{failed, put, remove},
@@ -62,7 +62,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
     let folder = Folder::of(&job.settings);
     folder.make()?;
     let Some(lock) = folder.lock_soon(&job.item).await? else { return Ok(None) };
-    let mut entry = Entry::read(&folder, &job.item).about(&job.item, &job.settings.directory);
+    let mut entry = Entry::read(&folder, &job.item).about(&job.item, &Source::of(&job.settings));
     entry.phase = Phase::Ordered;
     entry.write(&folder, &job.item)?;
     let patience = match &job.settings.challenge {
@@ -166,6 +166,10 @@ impl Work<'_> {
     /// The certificate whose place the ordered one takes: RFC 9773 §5.
     fn replaced(&self, opened: &Opened) -> Option<CertificateIdentifier<'static>> {
         opened.directory.renewal_info.as_ref()?;
+        let is_theirs = |from: &Source| from.directory == self.job.settings.directory;
+        if !self.entry.held_from.as_ref().is_none_or(is_theirs) {
+            return None;
+        }
         let held = Held::read(&self.folder.certificate(&self.job.item))?;
         let name = renewal::name(&held.leaf).ok()?;
         let (authority, serial) = name.split_once('.')?;

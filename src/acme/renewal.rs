@@ -6,7 +6,7 @@ use instant_acme::{CertificateIdentifier, RenewalInfo};
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    Entry, Folder, Item, Job, Phase, Trouble, account,
+    Entry, Folder, Item, Job, Phase, Source, Trouble, account,
     directory::{Directory, understood},
     held::Held,
     http::{Web, wait},
@@ -73,7 +73,7 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     let own = schedule::renewal(held.valid, held.share());
     // Whatever is advised, there has to be time for some attempts.
     let latest = held.valid.1 - (held.valid.1 - held.valid.0) / 10;
-    let mut entry = entry.about(&job.item, &job.settings.directory);
+    let mut entry = entry.about(&job.item, &Source::of(&job.settings));
     let is_new = entry.ask.is_none();
     (entry.renew, entry.advised, entry.ask) = match &advice {
         Ok(Some(advice)) => {

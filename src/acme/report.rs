@@ -1,6 +1,6 @@
 //! What is to be said of certificates that are wanted.
 
-use super::{Entry, Folder, Item, Phase};
+use super::{Entry, Folder, Item, Phase, Source};
 use crate::{
     certs::{Code, Finding, date},
     values::Acme,
@@ -16,7 +16,7 @@ pub fn findings(settings: &Acme) -> Vec<Finding> {
 fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
     let (entry, file) = (Entry::read(folder, item), folder.certificate(item));
     let names = item.names.join(", ");
-    let is_known = entry.is_about(item, &settings.directory);
+    let is_known = entry.is_about(item, &Source::of(settings));
     let (code, text) = match entry.phase {
         Phase::Failed if is_known => {
             let reason = entry.reason.as_deref().unwrap_or("no reason is known");

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use instant_acme::{RevocationReason, RevocationRequest};
 
 use super::{
-    Entry, Folder, Item, Phase, Trouble, account, folder::failed, held::Held, order::STUBBORN,
+    Entry, Folder, Item, Phase, Source, Trouble, account, folder::failed, held::Held,
+    order::STUBBORN,
 };
 use crate::{certs, values::Acme};
 
@@ -33,7 +34,8 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     let Some(_lock) = folder.lock_soon(item).await? else {
         return Err(Trouble::ours("somebody else is at it: it is being ordered now"));
     };
-    let opened = account::open(settings, &folder).await?;
+    let held_from = Entry::read(&folder, item).held_from;
+    let opened = account::open(&issuing(settings, held_from.clone()), &folder).await?;
     let reason = match reason {
         Reason::Unspecified => RevocationReason::Unspecified,
         Reason::KeyCompromise => RevocationReason::KeyCompromise,
@@ -53,11 +55,18 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     let entry = Entry {
         phase: Phase::Revoked,
         names: item.names.clone(),
-        directory: settings.directory.clone(),
+        source: Source::of(settings),
+        held_from,
         revoked: true,
         ..Entry::default()
     };
     entry.write(&folder, item)
+}
+
+/// These settings, with the authority that has issued: another may have been configured since.
+fn issuing(settings: &Acme, from: Option<Source>) -> Acme {
+    let Source { directory, profile } = from.unwrap_or_else(|| Source::of(settings));
+    Acme { directory, profile, ..settings.clone() }
 }
 
 /// The account with the authority, as it is known there.

@@ -9,6 +9,7 @@ use super::{
     folder::{failed, put},
     schedule,
 };
+use crate::values::Acme;
 
 /// What is known of one certificate that is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,8 +19,11 @@ pub struct Entry {
     pub phase: Phase,
     /// Its names.
     pub names: Vec<String>,
-    /// Where it is ordered.
-    pub directory: String,
+    /// From where it is ordered.
+    #[serde(flatten)]
+    pub source: Source,
+    /// From where the certificate is that is there; nothing, if that is not known.
+    pub held_from: Option<Source>,
     /// The order that is under way.
     pub order: Option<String>,
     /// How often it has failed since it last succeeded.
@@ -45,6 +49,16 @@ pub struct Entry {
     pub ask: Option<i64>,
 }
 
+/// From where a certificate comes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Source {
+    /// The authority's directory.
+    pub directory: String,
+    /// Which of the certificates that it offers; nothing: the usual one.
+    pub profile: Option<String>,
+}
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -68,6 +82,12 @@ const LARGEST: u64 = 256 << 10;
 /// The longest reason that is kept, in characters.
 const REASON: usize = 4000;
 
+impl Source {
+    pub(super) fn of(settings: &Acme) -> Self {
+        Self { directory: settings.directory.clone(), profile: settings.profile.clone() }
+    }
+}
+
 impl Entry {
     /// What is known of it; nothing, if nothing can be read.
     #[must_use]
@@ -84,22 +104,23 @@ impl Entry {
         put(&path, &serde_json::to_string_pretty(self).map_err(invalid)?)
     }
 
-    /// What of it goes for these names, and this directory.
-    pub(super) fn about(self, item: &Item, directory: &str) -> Self {
-        if self.is_about(item, directory) {
+    /// What of it goes for these names from there.
+    pub(super) fn about(self, item: &Item, source: &Source) -> Self {
+        if self.is_about(item, source) {
             return self;
         }
         Self {
             names: item.names.clone(),
-            directory: directory.to_owned(),
+            source: source.clone(),
+            held_from: self.held_from,
             revoked: self.revoked,
             ..Self::default()
         }
     }
 
-    /// Whether it is about these names, and this directory.
-    pub(super) fn is_about(&self, item: &Item, directory: &str) -> bool {
-        self.names == item.names && self.directory == directory
+    /// Whether it is about these names from there.
+    pub(super) fn is_about(&self, item: &Item, source: &Source) -> bool {
+        self.names == item.names && self.source == *source
     }
 
     /// It has come now, and is valid from then to then.
@@ -107,7 +128,8 @@ impl Entry {
         *self = Self {
             phase: Phase::Fine,
             names: std::mem::take(&mut self.names),
-            directory: std::mem::take(&mut self.directory),
+            source: self.source.clone(),
+            held_from: Some(self.source.clone()),
             early: self.early,
             next: Some(now + schedule::rest(valid)),
             ..Self::default()

@@ -156,7 +156,7 @@ impl Desk {
         let mut status = 200;
         let answer = match first {
             "dir" => {
-                json!({ "newNonce": at("nonce"), "newAccount": at("account"), "newOrder": at("order"), "revokeCert": at("revoke"), "renewalInfo": at("renewal") })
+                json!({ "newNonce": at("nonce"), "newAccount": at("account"), "newOrder": at("order"), "revokeCert": at("revoke"), "renewalInfo": at("renewal"), "meta": { "profiles": { "short": "for a week" } } })
             }
             "nonce" | "revoke" => json!({}),
             "account" => {

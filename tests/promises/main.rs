@@ -51,6 +51,7 @@ mod only_the_trusted_log_in_in_clear;
 mod open_files_run_out_and_come_back;
 mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
+mod the_authority_may_change;
 mod the_authority_may_err;
 mod the_authority_says_when;
 mod the_backend_is_told_in_one_line;

@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub(crate) struct Office {
-    ca: Ca,
+    pub(crate) ca: Ca,
     pub(crate) folder: Folder,
     host: Host,
     pub(crate) authority: Authority,
