@@ -16,10 +16,10 @@ pub(super) use hyper::{
     header::{CONTENT_TYPE, HeaderMap},
 };
 use hyper::{
-    Uri,
+    StatusCode, Uri,
     body::Body,
     client::conn::http1,
-    header::{HOST, HeaderValue, RETRY_AFTER, USER_AGENT},
+    header::{HOST, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
@@ -76,8 +76,16 @@ pub(super) fn trusted(file: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<F
 #[derive(Clone)]
 pub(super) struct Web {
     tls: Arc<ClientConfig>,
+    aside: Arc<Mutex<Aside>>,
+}
+
+/// What the authority has said besides its answers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aside {
     /// When the last refusal says that another request makes sense.
-    after: Arc<Mutex<Option<Duration>>>,
+    pub(super) after: Option<Duration>,
+    /// The address of what was made last.
+    pub(super) made: Option<String>,
 }
 
 impl Web {
@@ -96,12 +104,12 @@ impl Web {
             .map_err(|e| Trouble::ours(format!("TLS cannot be set up: {e}")))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(config), after: Arc::default() })
+        Ok(Self { tls: Arc::new(config), aside: Arc::default() })
     }
 
-    /// How long the authority wants to be left alone, if its last refusal said so.
-    pub(super) fn after(&self) -> Option<Duration> {
-        *self.after.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the authority has said besides.
+    pub(super) fn aside(&self) -> Aside {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A plain GET.
@@ -120,12 +128,19 @@ impl Web {
         let answer = answer
             .unwrap_or_else(|_| Err(Trouble::passing("it does not answer in time")))
             .map_err(|trouble| trouble.about(&place))?;
-        let is_refusal = answer.status().is_client_error() || answer.status().is_server_error();
-        if is_refusal {
-            let after = wait(answer.headers(), SystemTime::now());
-            *self.after.lock().unwrap_or_else(PoisonError::into_inner) = after;
-        }
+        self.hear(&answer);
         Ok(answer)
+    }
+
+    fn hear(&self, answer: &Answer) {
+        let (status, headers) = (answer.status(), answer.headers());
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.is_client_error() || status.is_server_error() {
+            aside.after = wait(headers, SystemTime::now());
+        }
+        if status == StatusCode::CREATED {
+            aside.made = text(headers, LOCATION.as_str());
+        }
     }
 
     async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
@@ -200,6 +215,11 @@ fn advice(error: &io::Error) -> &'static str {
     let is_unknown =
         error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) == Some(&unknown);
     if is_unknown { "; a private authority's own root belongs into `acme.trust`" } else { "" }
+}
+
+/// A line of a header, where there is one.
+pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
 /// What Retry-After says (RFC 9110 §10.2.3).

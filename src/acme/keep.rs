@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Answers, Entry, Folder, Item, Job, Phase, Trouble,
+    Answers, Entry, Folder, Item, Job, Phase, Source, Trouble,
     due::{Due, due},
     held::{Held, Stamp, stamp},
     order::obtain,
@@ -134,8 +134,7 @@ pub fn needs(settings: &Acme, item: &Item) -> bool {
     let folder = Folder::of(settings);
     let held = Held::read(&folder.certificate(item));
     let entry = Entry { next: None, ..Entry::read(&folder, item) };
-    let is_out = entry.phase == Phase::Revoked;
-    is_out || due(&entry, held.as_ref(), item, &settings.directory, now()) == Due::Order
+    entry.revoked || due(&entry, held.as_ref(), item, &Source::of(settings), now()) == Due::Order
 }
 
 /// An end of something that was under way: whether a certificate has come.
@@ -171,7 +170,7 @@ impl Keeper {
     /// Begins what is due, and tells how long nothing else will be.
     fn begin(&mut self, wanted: &Wanted, running: &mut JoinSet<Done>, hurry: Hurry) -> Duration {
         let settings = &wanted.settings;
-        let folder = Folder::of(settings);
+        let (folder, source) = (Folder::of(settings), Source::of(settings));
         let now = now();
         let mut pause = STEP;
         match hurry {
@@ -207,8 +206,8 @@ impl Keeper {
                 entry.next = None;
             }
             let resting = self.resting.get(&item.id).map(|(_, until)| *until);
-            let is_due = due(&entry, held.as_deref(), &item, &settings.directory, now);
-            let is_due = match resting.filter(|until| *until > now) {
+            let is_due = due(&entry, held.as_deref(), &item, &source, now);
+            let is_due = match resting.filter(|until| schedule::is_ahead(*until, now)) {
                 Some(until) if !matches!(is_due, Due::At(_)) => Due::At(until),
                 _ => is_due,
             };

@@ -3,16 +3,17 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    Answers, Entry, Folder, Item, Phase, Trouble,
+    Answers, Entry, Folder, Item, Kind, Phase, Source, Trouble,
     account::{self, Opened},
     answers::Question,
     folder::{failed, put, remove},
+    held::Held,
     published::Published,
     renewal,
 };
@@ -44,7 +45,7 @@ pub struct Job {
 const WHOLE: Duration = Duration::from_secs(15 * 60);
 
 /// How often an order is gone on with that has failed for its nonces alone.
-pub(super) const STUBBORN: u32 = 3;
+const STUBBORN: u32 = 3;
 
 /// The longest address of an order that is written down.
 const LONGEST_ADDRESS: usize = 2048;
@@ -62,13 +63,8 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
     let folder = Folder::of(&job.settings);
     folder.make()?;
     let Some(lock) = folder.lock_soon(&job.item).await? else { return Ok(None) };
-    let mut entry = Entry::read(&folder, &job.item);
-    if entry.directory != job.settings.directory || entry.names != job.item.names {
-        entry = Entry::default();
-    }
+    let mut entry = Entry::read(&folder, &job.item).about(&job.item, &Source::of(&job.settings));
     entry.phase = Phase::Ordered;
-    entry.names.clone_from(&job.item.names);
-    entry.directory.clone_from(&job.settings.directory);
     entry.write(&folder, &job.item)?;
     let patience = match &job.settings.challenge {
         Challenge::Dns01 { timeout, .. } => {
@@ -83,14 +79,7 @@ pub async fn obtain(job: &Job) -> Result<Option<PathBuf>, Trouble> {
         outcome.unwrap_or_else(|_| Err(Trouble::passing("the order does not come to an end")));
     published.withdraw(&job.settings.challenge).await;
     match &outcome {
-        Ok(_) => {
-            entry = Entry {
-                phase: Phase::Fine,
-                names: entry.names,
-                directory: entry.directory,
-                ..Entry::default()
-            }
-        }
+        Ok(file) => entry.come(Held::read(file).map_or((0, 0), |held| held.valid), now()),
         Err(trouble) => entry.fail(trouble, now()),
     }
     entry.write(&folder, &job.item)?;
@@ -110,7 +99,7 @@ impl Work<'_> {
     async fn stubbornly(&mut self) -> Result<PathBuf, Trouble> {
         for _ in 0..STUBBORN {
             match self.go().await {
-                Err(trouble) if trouble.is_nonce() => {}
+                Err(trouble) if trouble.is("badNonce") => {}
                 outcome => return outcome,
             }
         }
@@ -119,16 +108,8 @@ impl Work<'_> {
 
     async fn go(&mut self) -> Result<PathBuf, Trouble> {
         let settings = &self.job.settings;
-        let mut opened = account::open(settings, self.folder).await?;
-        let mut order = match self.order(&opened).await {
-            Err(error) if Trouble::is(&error, "accountDoesNotExist") => {
-                account::forget(settings, self.folder)?;
-                opened = account::open(settings, self.folder).await?;
-                self.order(&opened).await
-            }
-            order => order,
-        }
-        .map_err(|e| told(e, &opened))?;
+        let opened = account::open(settings, self.folder).await?;
+        let mut order = self.order(&opened).await.map_err(|e| opened.told(e))?;
         self.entry.order = Some(order.url().to_owned()).filter(|url| url.len() <= LONGEST_ADDRESS);
         self.entry.write(self.folder, &self.job.item)?;
         let key = self.key().await?;
@@ -138,9 +119,9 @@ impl Work<'_> {
         }
         if order.state().status == OrderStatus::Ready {
             let request = self.request(key.clone()).await?;
-            order.finalize_csr(&request).await.map_err(|e| told(e, &opened))?;
+            order.finalize_csr(&request).await.map_err(|e| opened.told(e))?;
         }
-        let chain = order.poll_certificate(&POLLING).await.map_err(|e| told(e, &opened))?;
+        let chain = order.poll_certificate(&POLLING).await.map_err(|e| opened.told(e))?;
         self.keep(chain, key).await
     }
 
@@ -162,20 +143,25 @@ impl Work<'_> {
             }
         };
         if let Some(id) = self.replaced(opened) {
-            match opened.account.new_order(&new().replaces(id)).await {
-                Ok(order) => return Ok(order),
-                Err(e) if Trouble::is(&e, "rateLimited") => return Err(e),
+            match place(opened, &new().replaces(id)).await {
                 // It may have been replaced already, which is no reason to go without.
-                Err(e) => tracing::debug!("an order that replaces another is not taken: {e}"),
+                Err(Error::Api(problem)) if Trouble::said(&problem).kind == Kind::Refused => {
+                    tracing::debug!("an order that replaces another is not taken: {problem}");
+                }
+                placed => return placed,
             }
         }
-        place(&opened.account, &new()).await
+        place(opened, &new()).await
     }
 
     /// The certificate whose place the ordered one takes: RFC 9773 §5.
     fn replaced(&self, opened: &Opened) -> Option<CertificateIdentifier<'static>> {
         opened.directory.renewal_info.as_ref()?;
-        let held = super::held::Held::read(&self.folder.certificate(&self.job.item))?;
+        let is_theirs = |from: &Source| from.directory == self.job.settings.directory;
+        if !self.entry.held_from.as_ref().is_none_or(is_theirs) {
+            return None;
+        }
+        let held = Held::read(&self.folder.certificate(&self.job.item))?;
         let name = renewal::name(&held.leaf).ok()?;
         let (authority, serial) = name.split_once('.')?;
         Some(CertificateIdentifier {
@@ -195,7 +181,7 @@ impl Work<'_> {
         };
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization.map_err(|e| told(e, opened))?;
+            let mut authorization = authorization.map_err(|e| opened.told(e))?;
             if authorization.status == AuthorizationStatus::Valid {
                 continue;
             }
@@ -214,13 +200,13 @@ impl Work<'_> {
                 record: answer.dns_value(),
             };
             given.extend(self.job.answers.give(how, &question, self.published).await?);
-            challenge.set_ready().await.map_err(|e| told(e, opened).about(&name))?;
+            challenge.set_ready().await.map_err(|e| opened.told(e).about(&name))?;
         }
         match order.poll_ready(&POLLING).await {
             Ok(OrderStatus::Ready) => Ok(()),
             // The order says less than the names in it.
             Ok(_) | Err(Error::Api(_)) => Err(self.refused(order).await),
-            Err(other) => Err(told(other, opened)),
+            Err(other) => Err(opened.told(other)),
         }
     }
 
@@ -254,7 +240,7 @@ impl Work<'_> {
     /// The file with the key that the certificate is to have. It is there before it is asked for.
     async fn key(&self) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
-        let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.fresh;
+        let may_stay = self.job.settings.next_key == NextKey::Same && !self.entry.revoked;
         // A file that is damaged has no key to stay with.
         if may_stay && pkcs8(&certificate).is_ok() {
             return Ok(certificate);
@@ -269,7 +255,7 @@ impl Work<'_> {
         if !file.exists() {
             self.make_key(&file).await?;
         }
-        if !self.entry.fresh
+        if !self.entry.revoked
             && let Some(service) = self.unknown(&file)
             && certificate.exists()
             && self.unknown(&certificate).is_none()
@@ -315,7 +301,7 @@ impl Work<'_> {
     }
 
     /// Looks at what has come, and puts it in its place with its key.
-    async fn keep(&mut self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
+    async fn keep(&self, chain: String, key: PathBuf) -> Result<PathBuf, Trouble> {
         let certificate = self.folder.certificate(&self.job.item);
         let (place, id) = (certificate.clone(), self.job.item.id.clone());
         let key_was_next = key != certificate;
@@ -336,17 +322,13 @@ impl Work<'_> {
         let Some(whole) = whole.whole else {
             let said: Vec<String> = findings.iter().map(ToString::to_string).collect();
             let said = said.join("; ");
-            // Another attempt has to be another order.
-            self.entry.order = None;
-            return Err(Trouble::passing(format!(
+            return Err(Trouble::useless(format!(
                 "what the authority has sent cannot be used: {said}"
             )));
         };
-        if let Some(name) = self.job.item.names.iter().find(|name| !whole.names.contains(name)) {
-            self.entry.order = None;
-            return Err(Trouble::passing(format!(
-                "what the authority has sent does not cover {name}"
-            )));
+        let (old, new) = (Held::read(&certificate), Held::of(&whole.certificate));
+        if let Some(why) = new.unfit(&self.job.item.names, old.as_ref(), now()) {
+            return Err(Trouble::useless(format!("the certificate that the authority sent {why}")));
         }
         put(&certificate, &whole.text)?;
         let next = self.folder.next_key(&self.job.item);
@@ -360,17 +342,16 @@ impl Work<'_> {
     }
 }
 
-async fn place(account: &Account, order: &NewOrder<'_>) -> Result<Order, Error> {
-    account.new_order(order).await
-}
-
-/// What went wrong, with the time that the authority wants.
-fn told(error: Error, opened: &Opened) -> Trouble {
-    let mut trouble = Trouble::from(error);
-    if trouble.after.is_none() {
-        trouble.after = opened.web.after();
+/// Places an order. What the authority says of it may be less than RFC 9773 §5 wants of it; one that has
+/// an address is one all the same, and must not be placed again.
+async fn place(opened: &Opened, order: &NewOrder<'_>) -> Result<Order, Error> {
+    let before = opened.web.aside().made;
+    let placed = opened.account.new_order(order).await;
+    let made = opened.web.aside().made.filter(|made| before.as_ref() != Some(made));
+    match (placed, made) {
+        (Err(_), Some(made)) => opened.account.order(made).await,
+        (placed, _) => placed,
     }
-    trouble
 }
 
 fn identifier(name: &str) -> Identifier {

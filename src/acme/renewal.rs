@@ -6,10 +6,11 @@ use instant_acme::{CertificateIdentifier, RenewalInfo};
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    Entry, Folder, Job, Phase, Trouble, account,
+    Entry, Folder, Item, Job, Phase, Source, Trouble, account,
     directory::{Directory, understood},
     held::Held,
     http::{Web, wait},
+    report::moment,
     schedule,
 };
 use crate::certs::now;
@@ -65,16 +66,15 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     let Some(_lock) = folder.lock(&job.item)? else { return Ok(()) };
     // Somebody may have renewed or revoked it meanwhile.
     let is_same = Held::read(&folder.certificate(&job.item)).is_some_and(|h| h.leaf == held.leaf);
-    if !is_same || Entry::read(&folder, &job.item).phase == Phase::Revoked {
+    let entry = Entry::read(&folder, &job.item);
+    if !is_same || entry.revoked {
         return Ok(());
     }
     let own = schedule::renewal(held.valid, held.share());
     // Whatever is advised, there has to be time for some attempts.
     let latest = held.valid.1 - (held.valid.1 - held.valid.0) / 10;
-    let mut entry = Entry::read(&folder, &job.item);
-    if entry.names != job.item.names || entry.directory != job.settings.directory {
-        entry = Entry::default();
-    }
+    let mut entry = entry.about(&job.item, &Source::of(&job.settings));
+    let is_new = entry.ask.is_none();
     (entry.renew, entry.advised, entry.ask) = match &advice {
         Ok(Some(advice)) => {
             let renew = schedule::advised(advice.window, held.share());
@@ -102,8 +102,37 @@ pub(super) async fn ask(job: &Job, held: &Held) -> Result<(), Trouble> {
     };
     entry.phase = Phase::Fine;
     entry.order = None;
-    entry.names.clone_from(&job.item.names);
-    entry.directory.clone_from(&job.settings.directory);
+    judge(&mut entry, is_new, &job.item, held.valid);
     entry.write(&folder, &job.item)?;
     Ok(())
+}
+
+/// Says what is odd, once, if it is to be renewed within the rest that each has when it comes: the next
+/// one would be like it.
+fn judge(entry: &mut Entry, is_new: bool, item: &Item, (from, to): (i64, i64)) {
+    let is_early = entry.next.is_some_and(|next| entry.renew.is_some_and(|renew| renew < next));
+    if !is_early {
+        (entry.early, entry.reason) = (0, None);
+        return;
+    }
+    if !is_new {
+        return;
+    }
+    let why = if entry.advised {
+        "the authority wants it to be renewed already".to_owned()
+    } else {
+        format!("it is to be renewed already, being valid from {} to {}", moment(from), moment(to))
+    };
+    let now = now();
+    let odd = Trouble::useless(format!(
+        "a certificate has only just come, and {why}: is this machine's clock right, which says {}?",
+        moment(now)
+    ));
+    entry.too_early(&odd, now);
+    tracing::warn!(
+        names = item.names.join(", "),
+        key = item.key().name(),
+        "{odd} There is no other before {}",
+        moment(entry.next.unwrap_or(now))
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Folder, Item, Phase, held::Held};
+use super::{Entry, Folder, Item, Phase, Source, held::Held};
 use crate::{
     certs::{Certificate, Code, Finding, date},
     values::Acme,
@@ -31,7 +31,7 @@ pub fn awaited(settings: &Acme, there: &[Arc<Certificate>]) -> Vec<String> {
 fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
     let (entry, file) = (Entry::read(folder, item), folder.certificate(item));
     let names = item.names.join(", ");
-    let is_known = entry.names == item.names && entry.directory == settings.directory;
+    let is_known = entry.is_about(item, &Source::of(settings));
     let (code, text) = match entry.phase {
         Phase::Failed if is_known => {
             let reason = entry.reason.as_deref().unwrap_or("no reason is known");
@@ -43,7 +43,10 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
             } else {
                 String::new()
             };
-            (Code::OrderFailed, format!("no new certificate for {names}{times}: {reason}{next}"))
+            let revoked =
+                if entry.revoked { ", and the one that is there was revoked" } else { "" };
+            let text = format!("no new certificate for {names}{revoked}{times}: {reason}{next}");
+            (Code::OrderFailed, text)
         }
         Phase::Revoked if is_known => {
             let text = format!(
@@ -51,8 +54,22 @@ fn finding(settings: &Acme, folder: &Folder, item: &Item) -> Option<Finding> {
             );
             (Code::OrderFailed, text)
         }
+        Phase::Fine if is_known && entry.early > 0 => {
+            let reason = entry.reason.as_deref().unwrap_or_default();
+            let next = entry.next.map_or_else(String::new, moment);
+            (Code::OrderFailed, format!("{names}: {reason} There is no other before {next}"))
+        }
+        Phase::Ordered if is_known && entry.revoked => {
+            let text =
+                format!("the certificate for {names} was revoked, and another is being ordered");
+            (Code::OrderFailed, text)
+        }
         Phase::Ordered if is_known => {
             (Code::OrderPending, format!("a certificate for {names} is being ordered"))
+        }
+        _ if entry.revoked && file.exists() => {
+            let text = format!("the certificate for {names} that is there was revoked");
+            (Code::OrderFailed, text)
         }
         _ if Held::read(&file).is_none() => (
             Code::OrderPending,

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use instant_acme::{RevocationReason, RevocationRequest};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine};
+use serde_json::json;
 
 use super::{
-    Entry, Folder, Item, Phase, Trouble, account, folder::failed, held::Held, order::STUBBORN,
+    Entry, Folder, Item, Phase, Source, Trouble, account, folder::failed, held::Held, jose::Signer,
+    signed::post,
 };
-use crate::{certs, values::Acme};
+use crate::{
+    certs::{self, issue::pkcs8},
+    values::Acme,
+};
 
 /// Why it is not to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,18 @@ pub enum Reason {
     CessationOfOperation,
 }
 
+impl Reason {
+    /// Its number: RFC 5280 §5.3.1.
+    fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
+}
+
 /// Has the authority revoke the certificate that is in its place. It is not renewed then before
 /// somebody orders another; its key is not used again.
 pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), Trouble> {
@@ -33,29 +50,43 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     let Some(_lock) = folder.lock_soon(item).await? else {
         return Err(Trouble::ours("somebody else is at it: it is being ordered now"));
     };
-    let opened = account::open(settings, &folder).await?;
-    let reason = match reason {
-        Reason::Unspecified => RevocationReason::Unspecified,
-        Reason::KeyCompromise => RevocationReason::KeyCompromise,
-        Reason::Superseded => RevocationReason::Superseded,
-        Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
+    let held_from = Entry::read(&folder, item).held_from;
+    let opened = account::open(&issuing(settings, held_from.clone()), &folder).await?;
+    let address = opened.directory.revoke_cert.as_deref();
+    let address = address.ok_or_else(|| Trouble::ours("the authority revokes nothing"))?;
+    let payload = json!({ "certificate": BASE64URL.encode(&held.leaf), "reason": reason.code() });
+    let ask = async |signer: &Signer, account| {
+        post((&opened.web, &opened.directory), (signer, account), address, Some(&payload)).await
     };
-    let request = RevocationRequest { certificate: &held.leaf, reason: Some(reason) };
-    let mut tries = 0;
-    loop {
-        match opened.account.revoke(&request).await.map_err(Trouble::from) {
-            Err(trouble) if trouble.is_nonce() && tries < STUBBORN => tries += 1,
-            revoked => break revoked?,
+    let revoked = match ask(&opened.signer, Some(opened.account.id())).await {
+        // Another account may have ordered it. Its own key is as good a proof.
+        Err(trouble) if trouble.is("unauthorized") => {
+            let key = pkcs8(&file).map_err(|e| Trouble::ours(e.to_string()))?;
+            let signer = Signer::new(&key).map_err(|_| trouble)?;
+            ask(&signer, None).await
         }
+        revoked => revoked,
+    };
+    match revoked {
+        // It is as it is wanted.
+        Err(trouble) if trouble.is("alreadyRevoked") => {}
+        revoked => drop(revoked?),
     }
     let entry = Entry {
         phase: Phase::Revoked,
         names: item.names.clone(),
-        directory: settings.directory.clone(),
-        fresh: true,
+        source: Source::of(settings),
+        held_from,
+        revoked: true,
         ..Entry::default()
     };
     entry.write(&folder, item)
+}
+
+/// These settings, with the authority that has issued: another may have been configured since.
+fn issuing(settings: &Acme, from: Option<Source>) -> Acme {
+    let Source { directory, profile } = from.unwrap_or_else(|| Source::of(settings));
+    Acme { directory, profile, ..settings.clone() }
 }
 
 /// The account with the authority, as it is known there.
@@ -65,6 +96,8 @@ pub struct Account {
     pub directory: String,
     /// The account's address, which is its name.
     pub address: String,
+    /// What the authority says of it: `valid`.
+    pub status: String,
     /// Where the authority writes to.
     pub contact: Vec<String>,
     /// The file with its key.
@@ -75,7 +108,8 @@ pub struct Account {
     pub profiles: Vec<String>,
 }
 
-/// Opens the account with the authority of these settings, and makes it if there is none.
+/// Opens the account with the authority of these settings, and makes it if there is none. What is told
+/// is what the authority says now.
 pub async fn account(settings: &Acme) -> Result<Account, Trouble> {
     let folder = Folder::of(settings);
     folder.make()?;
@@ -84,7 +118,8 @@ pub async fn account(settings: &Acme) -> Result<Account, Trouble> {
     Ok(Account {
         directory: settings.directory.clone(),
         address: opened.account.id().to_owned(),
-        contact: account::note(&place).map(|note| note.contact).unwrap_or_default(),
+        status: opened.state.status,
+        contact: opened.state.contact.unwrap_or_else(|| settings.contact.clone()),
         key: place.join(account::KEY),
         terms: opened.directory.meta.terms_of_service,
         profiles: opened.directory.meta.profiles.into_keys().collect(),

@@ -2,8 +2,12 @@
 
 use super::{Kind, Trouble};
 
-/// Seconds of a day.
-const DAY: i64 = 24 * 60 * 60;
+/// Seconds of an hour, and of a day.
+const HOUR: i64 = 60 * 60;
+const DAY: i64 = 24 * HOUR;
+
+/// Nothing is put off for longer, in seconds: the longest wait that an authority may ask for.
+const LONGEST: i64 = 7 * DAY;
 
 /// When a certificate is renewed that is valid from then to then, in seconds since 1970: at two thirds
 /// of its life, and somewhat earlier by a share that is its own (0 to 255 of 256), so that many
@@ -23,16 +27,29 @@ pub(super) fn advised((start, end): (i64, i64), share: u8) -> i64 {
     start.saturating_add(width / 256 * i64::from(share))
 }
 
+/// How many seconds a certificate is left alone that has just come, whatever is said of it: another so
+/// soon would be no other.
+#[must_use]
+pub(super) fn rest((from, to): (i64, i64)) -> i64 {
+    (to.saturating_sub(from).max(0) / 3).min(HOUR)
+}
+
+/// Whether this moment is to be waited for. One that is too far was written by a clock that was wrong.
+#[must_use]
+pub(super) fn is_ahead(moment: i64, now: i64) -> bool {
+    moment > now && moment - now <= LONGEST
+}
+
 /// How many seconds later the next attempt is, after so many failures. The authority's own word counts
 /// at the least.
 #[must_use]
 pub(super) fn back_off(trouble: &Trouble, failures: u32) -> i64 {
     let (first, most) = match trouble.kind {
-        Kind::Passing => (5, 60 * 60),
-        Kind::Ours => (30, 60 * 60),
+        Kind::Passing => (5, HOUR),
+        Kind::Ours => (30, HOUR),
         // Let's Encrypt counts five failed validations an hour.
         Kind::Refused => (60, DAY / 4),
-        Kind::Limited => (60 * 60, DAY),
+        Kind::Limited | Kind::Useless => (HOUR, DAY),
     };
     let doubled = first << failures.saturating_sub(1).min(20);
     let told = trouble.after.map_or(0, |after| i64::try_from(after.as_secs()).unwrap_or(DAY));
@@ -42,7 +59,7 @@ pub(super) fn back_off(trouble: &Trouble, failures: u32) -> i64 {
 /// When the authority is asked again about its window: RFC 9773 §4.3 wants that to be bounded.
 #[must_use]
 pub(super) fn ask_again(now: i64, told: Option<std::time::Duration>) -> i64 {
-    let told = told.map_or(6 * 60 * 60, |told| i64::try_from(told.as_secs()).unwrap_or(DAY));
+    let told = told.map_or(6 * HOUR, |told| i64::try_from(told.as_secs()).unwrap_or(DAY));
     now + told.clamp(60, DAY)
 }
 
@@ -79,6 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_has_its_rest() {
+        assert_eq!(rest((0, 90 * DAY)), HOUR);
+        // Those of a test must be renewed within minutes.
+        assert_eq!(rest((1000, 1018)), 6);
+        assert_eq!(rest((9, 5)), 0);
+        for (moment, is_waited_for) in [(0, false), (1, true), (7 * DAY, true), (8 * DAY, false)] {
+            assert_eq!(is_ahead(moment, 0), is_waited_for, "{moment}");
+        }
+    }
+
+    #[test]
     fn attempts_become_rare_and_the_authority_is_heard() {
         let trouble = |kind, after: Option<u64>| Trouble {
             kind,
@@ -92,5 +120,7 @@ mod tests {
         assert_eq!(back_off(&trouble(Kind::Limited, None), 1), 3600);
         assert_eq!(back_off(&trouble(Kind::Limited, Some(7200)), 1), 7200);
         assert_eq!(back_off(&trouble(Kind::Passing, Some(600)), 1), 600);
+        let seconds = |n| back_off(&trouble(Kind::Useless, None), n);
+        assert_eq!([1, 2, 3, u32::MAX].map(seconds), [3600, 7200, 14400, DAY]);
     }
 }

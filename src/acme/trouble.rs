@@ -26,6 +26,8 @@ pub enum Kind {
     Limited,
     /// Something here is not as it should be.
     Ours,
+    /// The authority has issued, and what it has issued is of no use: each attempt costs it another.
+    Useless,
 }
 
 impl Trouble {
@@ -39,9 +41,20 @@ impl Trouble {
         Self { kind: Kind::Passing, text: text.into(), after: None }
     }
 
+    /// What the authority has issued is of no use.
+    pub(super) fn useless(text: impl Into<String>) -> Self {
+        Self { kind: Kind::Useless, text: text.into(), after: None }
+    }
+
     /// With what it was about in front.
     pub(super) fn about(mut self, what: &str) -> Self {
         self.text = format!("{what}: {}", self.text);
+        self
+    }
+
+    /// With what to do about it behind.
+    pub(super) fn and(mut self, what: &str) -> Self {
+        self.text = format!("{}: {what}", self.text);
         self
     }
 
@@ -57,14 +70,10 @@ impl Trouble {
         Self { kind, text: words(problem), after: None }
     }
 
-    /// Whether nothing is wrong but a nonce (RFC 8555 §6.5).
-    pub(super) fn is_nonce(&self) -> bool {
-        self.text.ends_with("(badNonce)")
-    }
-
     /// Whether this is that problem of RFC 8555 §6.7.
-    pub(super) fn is(error: &Error, name: &str) -> bool {
-        matches!(error, Error::Api(problem) if short(problem) == Some(name))
+    pub(super) fn is(&self, name: &str) -> bool {
+        let end = self.text.strip_suffix(')').and_then(|text| text.strip_suffix(name));
+        end.is_some_and(|text| text.ends_with('('))
     }
 }
 

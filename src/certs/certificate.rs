@@ -102,6 +102,13 @@ impl Certificate {
         &self.leaf.names
     }
 
+    /// All that it is for: its names, and the addresses, which no client asks for by name.
+    #[must_use]
+    pub fn identifiers(&self) -> Vec<String> {
+        let addresses = self.leaf.addresses().map(|address| address.to_string());
+        self.leaf.names.iter().cloned().chain(addresses).collect()
+    }
+
     /// The name that it goes by in logs.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -8,11 +8,12 @@ use std::{
     fmt, fs, io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use super::{
-    Code, Finding, Policy, Severity, Sources, files, load,
+    Certificate, Code, Finding, Policy, Severity, Sources, files, load,
     pem::{self, Content},
     x509::Parsed,
 };
@@ -49,6 +50,8 @@ pub struct Whole {
     pub names: Vec<String>,
     /// How many certificates are sent.
     pub certificates: usize,
+    /// What will be served.
+    pub certificate: Arc<Certificate>,
 }
 
 /// Checks the parts and puts them together. `folder` is where the result will lie: for a moment, a
@@ -97,6 +100,7 @@ pub fn combine(parts: Parts<'_>, folder: &Path) -> io::Result<Combined> {
             text: std::iter::once(key_text).chain(chain_text).collect(),
             names: certificate.names().to_vec(),
             certificates: chain.len(),
+            certificate: certificate.clone(),
         }
     });
     let is_refused = combined.findings.iter().any(|f| f.severity == Severity::Error);

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{CONFIG, report};
 use crate::{
-    acme::{self, Answers, Folder, Item, Job},
+    acme::{self, Answers, Entry, Folder, Item, Job},
     certs::{Severity, tlsa::Records},
     config::Config,
     daemon::StandIn,
@@ -80,6 +80,8 @@ struct Outcome {
     key: &'static str,
     /// `issued`, `fine`, `busy`, `revoked`, or `failed`.
     outcome: &'static str,
+    /// Whether the certificate that is there has been revoked.
+    is_revoked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,10 +183,11 @@ async fn carry_out(
         if matches!(command, Command::Order(_)) && !acme::needs(settings, &item) {
             outcome = Some(Outcome::of(&item, Ok(("fine", None))));
         }
-        let outcome = match outcome {
+        let mut outcome = match outcome {
             Some(outcome) => outcome,
             None => order(task, &item).await,
         };
+        outcome.is_revoked = Entry::read(&Folder::of(settings), &item).revoked;
         if !common.json {
             // An order takes its time: who waits sees each as it ends.
             report::print(false, &outcome, &outcome.line())?;
@@ -255,6 +258,7 @@ fn told(account: &acme::Account) -> String {
     };
     line("directory", &account.directory);
     line("account", &account.address);
+    line("status", &account.status);
     line("contact", &account.contact.join(", "));
     line("key", &account.key.display().to_string());
     line("terms", account.terms.as_deref().unwrap_or("none"));
@@ -270,7 +274,8 @@ impl Outcome {
             Ok((outcome, file)) => (outcome, file, None),
             Err(trouble) => ("failed", None, Some(trouble.text)),
         };
-        Self { names: item.names.clone(), key: item.key().name(), outcome, reason, file }
+        let names = item.names.clone();
+        Self { names, key: item.key().name(), outcome, is_revoked: false, reason, file }
     }
 
     fn line(&self) -> String {
@@ -281,7 +286,12 @@ impl Outcome {
             "revoked" => "it is revoked",
             _ => self.reason.as_deref().unwrap_or_default(),
         };
-        format!("{} ({}): {what}\n", self.names.join(", "), self.key)
+        let before = if self.is_revoked && self.outcome != "revoked" {
+            "the certificate that is there is revoked, and no other has come: "
+        } else {
+            ""
+        };
+        format!("{} ({}): {before}{what}\n", self.names.join(", "), self.key)
     }
 }
 

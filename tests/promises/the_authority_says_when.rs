@@ -1,61 +1,28 @@
 //! An authority says when a certificate is to be renewed (ARI, RFC 9773), and when it wants to be left
 //! alone; and it is heard.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{Answer, Authority, Script},
-    common::{
-        ca::{Ca, Kind},
-        commands::vestibule,
-        folder::Folder,
-        front::Front,
-        mailhost::{Host, Talk},
-        tls::NAME,
-    },
+    authority::{Answer, Script},
+    common::{commands::vestibule, front::Front, tls::NAME},
+    office::{Office, now},
 };
 
-/// A front with a certificate that came by itself, long before its time.
-struct Office {
-    ca: Ca,
-    folder: Folder,
-    host: Host,
-    authority: Authority,
-}
-
-impl Office {
-    fn new(window: (&str, &str), order: impl Fn(&Value) -> Answer + Send + Sync + 'static) -> Self {
-        let (ca, folder) = (Ca::new("Test"), Folder::new());
-        let window = (window.0.to_owned(), window.1.to_owned());
-        let authority = Authority::start(&ca, Script { window, order: Box::new(order) });
-        let leaf = ca.leaf_with(&[NAME], Kind::Ecdsa, |params| {
-            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
-            params.not_after = rcgen::date_time_ymd(2999, 1, 1);
-        });
-        let text = format!("{}{}", leaf.key, leaf.fullchain());
-        folder.write("state/acme/certificates/mail.example.org.ecdsa.pem", text);
-        ca.write_root(folder.path());
-        Self { ca, folder, host: Host::polite(Talk::Imap), authority }
-    }
-
-    fn config(&self, domains: &str) -> String {
-        let folder = self.folder.path().display();
-        format!(
-            "hostname: {NAME}\nbackend: {}\nlog: json debug\nstate_dir: {folder}/state\nlisteners:\n  - {{ bind: \"127.0.0.1:0\", protocol: imap, tls: implicit }}\nacme:\n  directory: {}\n  trust: {folder}/root.pem\n  challenge: tls-alpn-01\n  domains: {domains}\n",
-            self.host.backend.address,
-            self.authority.directory()
-        )
-    }
-
-    fn state(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("state/acme/state/{name}.ecdsa.json"))
-    }
-
-    fn told(&self, name: &str) -> Value {
-        serde_json::from_slice(&fs::read(self.state(name)).expect("a state")).expect("JSON")
-    }
+/// An office with a certificate that came by itself, long before its time.
+fn office(
+    window: (&str, &str),
+    order: impl Fn(&Value) -> Answer + Send + Sync + 'static,
+) -> Office {
+    let window = (window.0.to_owned(), window.1.to_owned());
+    let office = Office::new(Script { window, order: Box::new(order), ..Script::default() });
+    office.plant(|params| {
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2999, 1, 1);
+    });
+    office
 }
 
 fn limited() -> Answer {
@@ -73,14 +40,9 @@ fn refused(front: &Front, name: &str) {
     });
 }
 
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    since.as_secs().cast_signed()
-}
-
 #[test]
 fn it_is_renewed_when_the_authority_says_so_and_not_before_it_may() {
-    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
+    let office = office(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
     let front = Front::start(&office.config(NAME));
     refused(&front, NAME);
     let orders = office.authority.orders();
@@ -108,12 +70,11 @@ fn it_is_renewed_when_the_authority_says_so_and_not_before_it_may() {
         list.contains("too many certificates already (rateLimited); the next attempt is at"),
         "{list}"
     );
-    let _ = &office.ca;
 }
 
 #[test]
 fn a_replacement_that_is_not_taken_is_ordered_without() {
-    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |order| {
+    let office = office(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |order| {
         if order["replaces"].is_null() {
             return limited();
         }
@@ -130,19 +91,11 @@ fn a_replacement_that_is_not_taken_is_ordered_without() {
 
 #[test]
 fn a_window_in_the_future_is_waited_for() {
-    let office = Office::new(("2031-02-03T04:00:00Z", "2031-02-04T04:00:00Z"), |_| limited());
+    let office = office(("2031-02-03T04:00:00Z", "2031-02-04T04:00:00Z"), |_| limited());
     let front = Front::start(&office.config("[mail.example.org, pop.example.org]"));
     refused(&front, "pop.example.org");
     front.wait("it is told why", 0, |line| line["why"] == "https://example.org/why");
-    let told = loop {
-        let told = fs::read(office.state(NAME))
-            .ok()
-            .and_then(|t| serde_json::from_slice::<Value>(&t).ok());
-        if let Some(told) = told.filter(|told| told["renew"].is_i64()) {
-            break told;
-        }
-        std::thread::yield_now();
-    };
+    let told = office.told_when(NAME, |told| told["renew"].is_i64());
     assert!((1_927_857_600..=1_927_944_000).contains(&told["renew"].as_i64().unwrap()), "{told}");
     assert_eq!(told["advised"], true);
     let ask = told["ask"].as_i64().unwrap();
@@ -157,7 +110,7 @@ fn a_window_in_the_future_is_waited_for() {
 /// Where nothing can be written, that is said, and not again and again.
 #[test]
 fn who_cannot_write_does_not_ask_for_ever() {
-    let office = Office::new(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
+    let office = office(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |_| limited());
     let acme = office.folder.path().join("state/acme");
     fs::remove_dir_all(&acme).unwrap();
     fs::write(&acme, "").unwrap();

@@ -144,6 +144,26 @@ fn with_a_key_for_everybody() {
     assert!(text(&rsa).contains("rsaEncryption") && text(&ecdsa).contains("id-ecPublicKey"));
 }
 
+/// RFC 8738: clients that know no name come to an address, and are shown what is for it.
+#[test]
+fn for_an_address() {
+    let town = Town::new(Manner::default());
+    let address = town.pebble.ground.address;
+    let domains = format!("  domains: [mail.example.org, [{address}, imap.example.org]]\n");
+    let config = town.config("tls-alpn-01", &domains);
+    let front =
+        Front::start(&format!("{config}certificate_by_address: {{ {address}: {address} }}\n"));
+    front.wait("it has come", 0, |line| {
+        line["message"] == "a certificate has come"
+            && line["names"] == format!("{address}, imap.example.org")
+    });
+    front.wait("it is served", 0, |line| {
+        line["message"] == "reloaded"
+            && line["added"].as_str().is_some_and(|added| added.contains("imap.example.org"))
+    });
+    town.client().asking(&address.to_string()).enter(town.address()).until("* OK");
+}
+
 /// What is added to the configuration is ordered at once, and what was there is left alone.
 #[test]
 fn a_new_name_is_ordered_at_once() {

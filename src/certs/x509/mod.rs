@@ -128,7 +128,12 @@ impl Parsed {
 
     /// Whether this address is among its SANs.
     pub(super) fn is_for(&self, address: IpAddr) -> bool {
-        self.others.contains(&names::of_address(address))
+        self.addresses().any(|known| known == address)
+    }
+
+    /// The addresses among its SANs.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.others.iter().filter_map(|other| names::to_address(other))
     }
 
     /// Whether this certificate could be the other's issuer by its name and key id.

@@ -42,7 +42,7 @@ impl Names {
                 self.others.push(format!("DNS:{}", printable(chars)));
             }
             GeneralName::IPAddress(octets) => self.others.push(match address(octets) {
-                Some(address) => of_address(address),
+                Some(address) => format!("IP:{address}"),
                 None => format!("IP:{octets:02x?}"),
             }),
             // Mail addresses and the like are not for us.
@@ -52,9 +52,9 @@ impl Names {
     }
 }
 
-/// An address as it stands among the other names.
-pub(super) fn of_address(address: IpAddr) -> String {
-    format!("IP:{address}")
+/// The address that stands so among the other names.
+pub(super) fn to_address(other: &str) -> Option<IpAddr> {
+    other.strip_prefix("IP:")?.parse().ok()
 }
 
 /// The addresses among the SANs.
