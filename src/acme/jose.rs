@@ -79,6 +79,11 @@ pub(super) fn secret(text: &str) -> Result<Vec<u8>, Trouble> {
     BASE64URL.decode(text).map_err(|e| Trouble::ours(format!("the HMAC key is not base64url: {e}")))
 }
 
+/// Octets as the requests of RFC 8555 have them (§6.1).
+pub(super) fn encoded(octets: &[u8]) -> String {
+    BASE64URL.encode(octets)
+}
+
 /// The flattened form (RFC 7515 §7.2.2).
 fn jws(
     header: &Value,

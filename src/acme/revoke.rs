@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine};
 use serde_json::json;
 
 use super::{
-    Entry, Folder, Item, Phase, Source, Trouble, account, folder::failed, held::Held, jose::Signer,
+    Entry, Folder, Item, Phase, Source, Trouble, account,
+    folder::failed,
+    held::Held,
+    jose::{Signer, encoded},
     signed::post,
 };
 use crate::{
@@ -54,7 +56,7 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     let opened = account::open(&issuing(settings, held_from.clone()), &folder).await?;
     let address = opened.directory.revoke_cert.as_deref();
     let address = address.ok_or_else(|| Trouble::ours("the authority revokes nothing"))?;
-    let payload = json!({ "certificate": BASE64URL.encode(&held.leaf), "reason": reason.code() });
+    let payload = json!({ "certificate": encoded(&held.leaf), "reason": reason.code() });
     let ask = async |signer: &Signer, account| {
         post((&opened.web, &opened.directory), (signer, account), address, Some(&payload)).await
     };
