@@ -4,15 +4,17 @@
 use std::{fs, path::Path};
 
 use instant_acme::{Account, Error};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
     Folder, Trouble,
-    directory::{Directory, understood},
+    directory::Directory,
     folder::{failed, put, remove},
-    http::{Bytes, CONTENT_TYPE, Request, Web, text},
+    http::{Web, text},
     jose::Signer,
+    signed::post,
 };
 use crate::{
     certs::{
@@ -27,6 +29,31 @@ pub(super) struct Opened {
     pub(super) account: Account,
     pub(super) directory: Directory,
     pub(super) web: Web,
+    pub(super) signer: Signer,
+    pub(super) state: State,
+}
+
+/// What the authority says of an account (RFC 8555 §7.1.2).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct State {
+    /// `valid`, `deactivated`, or `revoked`.
+    pub(super) status: String,
+    /// Where it writes to; some do not tell.
+    pub(super) contact: Option<Vec<String>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { status: VALID.to_owned(), contact: None }
+    }
+}
+
+impl State {
+    /// What is not said is as it should be.
+    fn of(said: &Value) -> Self {
+        Self::deserialize(said).unwrap_or_default()
+    }
 }
 
 impl Opened {
@@ -50,8 +77,11 @@ pub(super) struct Note {
 pub(super) const KEY: &str = "account.key";
 const NOTE: &str = "account.json";
 
-/// So many nonces may be refused in a row: RFC 8555 §6.5.
-const NONCES: usize = 8;
+/// An account that can be used is that.
+const VALID: &str = "valid";
+
+/// What is said where an account cannot be used any more by the address that it had.
+const GONE: [&str; 3] = ["accountDoesNotExist", "malformed", "unauthorized"];
 
 /// Looks at what the authority of these settings offers.
 pub(super) async fn look(settings: &Acme) -> Result<(Web, Directory), Trouble> {
@@ -66,8 +96,43 @@ pub(super) async fn open(settings: &Acme, folder: &Folder) -> Result<Opened, Tro
     directory.check(settings)?;
     let place = folder.account(&settings.directory);
     certs::create_folder(&place).map_err(failed(&place))?;
+    let key = key(&place)?;
+    let signer = Signer::new(&key)?;
+    let known = note(&place);
+    let state = match &known {
+        Some(note) => ask(settings, (&web, &directory, &signer), note).await?,
+        None => None,
+    };
+    let (address, state) = match (&known, state) {
+        (Some(note), Some(state)) => (note.address.clone(), state),
+        _ => register(settings, (&web, &directory, &signer)).await.map_err(|trouble| {
+            let is_over = known.is_some() && trouble.is("unauthorized");
+            if is_over { trouble.and(&away(&place)) } else { trouble }
+        })?,
+    };
+    let note = Note { address, contact: settings.contact.clone() };
+    if known.as_ref() != Some(&note) {
+        keep(&place, &note)?;
+    }
+    if state.status != VALID {
+        let text = format!("the account {} is {} with the authority", note.address, state.status);
+        return Err(Trouble::ours(text).and(&away(&place)));
+    }
+    let builder = Account::builder_with_http(Box::new(web.clone()));
+    let account = builder.from_parts(note.address, key, settings.directory.clone()).await?;
+    Ok(Opened { account, directory, web, signer, state })
+}
+
+/// What helps where the authority has done with an account.
+fn away(place: &Path) -> String {
+    format!("move {} away, and another account is made", place.display())
+}
+
+/// The account's key. One that is made now belongs to no account that was known before.
+fn key(place: &Path) -> Result<PrivatePkcs8KeyDer<'static>, Trouble> {
     let file = place.join(KEY);
     if !file.exists() {
+        remove(&place.join(NOTE))?;
         let key = new_key(NewKey::Ecdsa).map_err(|e| Trouble::ours(e.to_string()))?;
         match certs::create(&file, &key) {
             // Somebody else was faster.
@@ -75,39 +140,12 @@ pub(super) async fn open(settings: &Acme, folder: &Folder) -> Result<Opened, Tro
             written => written.map_err(failed(&file))?,
         }
     }
-    let key = || pkcs8(&file).map_err(|e| Trouble::ours(e.to_string()));
-    let mut note = match note(&place) {
-        Some(note) => note,
-        None => {
-            let signer = Signer::new(&key()?)?;
-            let note = Note {
-                address: register(settings, &web, &directory, &signer).await?,
-                contact: settings.contact.clone(),
-            };
-            keep(&place, &note)?;
-            note
-        }
-    };
-    let builder = Account::builder_with_http(Box::new(web.clone()));
-    let account =
-        builder.from_parts(note.address.clone(), key()?, settings.directory.clone()).await?;
-    if note.contact != settings.contact {
-        let contact: Vec<&str> = settings.contact.iter().map(String::as_str).collect();
-        account.update_contacts(&contact).await?;
-        note.contact.clone_from(&settings.contact);
-        keep(&place, &note)?;
-    }
-    Ok(Opened { account, directory, web })
+    pkcs8(&file).map_err(|e| Trouble::ours(e.to_string()))
 }
 
 /// What is written down of the account with this authority; `None`: there is none.
 pub(super) fn note(place: &Path) -> Option<Note> {
     serde_json::from_slice(&fs::read(place.join(NOTE)).ok()?).ok()
-}
-
-/// Forgets the address of an account that the authority does not know any more. The key stays.
-pub(super) fn forget(settings: &Acme, folder: &Folder) -> Result<(), Trouble> {
-    remove(&folder.account(&settings.directory).join(NOTE))
 }
 
 fn keep(place: &Path, note: &Note) -> Result<(), Trouble> {
@@ -116,13 +154,33 @@ fn keep(place: &Path, note: &Note) -> Result<(), Trouble> {
     put(&file, &text)
 }
 
-/// Makes an account for this key, or finds the one that it has: RFC 8555 §7.3.1.
+/// Asks what the account is there. Its contacts are told with that, if they have changed. `None`: it
+/// cannot be used by that address.
+async fn ask(
+    settings: &Acme,
+    (web, directory, signer): (&Web, &Directory, &Signer),
+    note: &Note,
+) -> Result<Option<State>, Trouble> {
+    // RFC 8555 §7.3.2.
+    let contact = json!({ "contact": settings.contact });
+    let payload = (note.contact != settings.contact).then_some(&contact);
+    let signer = (signer, Some(note.address.as_str()));
+    match post((web, directory), signer, &note.address, payload).await {
+        Ok((_, said)) => Ok(Some(State::of(&said))),
+        // It may be forgotten, or over, or another key's.
+        Err(trouble) if GONE.iter().any(|kind| trouble.is(kind)) => {
+            tracing::info!(account = note.address, "the authority does not take it: {trouble}");
+            Ok(None)
+        }
+        Err(trouble) => Err(trouble.about("account")),
+    }
+}
+
+/// Makes an account for this key, or finds the one that it has: RFC 8555 §7.3.1. Told is its address.
 async fn register(
     settings: &Acme,
-    web: &Web,
-    directory: &Directory,
-    signer: &Signer,
-) -> Result<String, Trouble> {
+    (web, directory, signer): (&Web, &Directory, &Signer),
+) -> Result<(String, State), Trouble> {
     let address = &directory.new_account;
     let mut payload = json!({
         "contact": settings.contact,
@@ -132,39 +190,11 @@ async fn register(
         let secret = fs::read_to_string(&external.key_file).map_err(failed(&external.key_file))?;
         payload["externalAccountBinding"] = signer.binding(&external.key_id, &secret, address)?;
     }
-    let mut nonce = fresh_nonce(web, directory).await?;
-    for _ in 0..NONCES {
-        let body = signer.sign(address, &nonce, &payload)?.to_string();
-        let request = Request::post(address)
-            .header(CONTENT_TYPE, "application/jose+json")
-            .body(http_body_util::Full::new(Bytes::from(body)))
-            .map_err(|e| Trouble::ours(format!("{address}: {e}")))?;
-        let answer = web.send(request).await?;
-        let headers = answer.headers().clone();
-        match understood::<Value>(answer).await {
-            Ok(_) => {
-                let place = text(&headers, "location").ok_or_else(|| {
-                    Trouble::passing("the authority does not tell the account's address")
-                })?;
-                tracing::info!(account = place, "an account with the certificate authority");
-                return Ok(place);
-            }
-            Err(trouble) if trouble.is_nonce() => {
-                nonce = match text(&headers, NONCE) {
-                    Some(nonce) => nonce,
-                    None => fresh_nonce(web, directory).await?,
-                };
-            }
-            Err(trouble) => return Err(trouble.about("account")),
-        }
-    }
-    Err(Trouble::passing("the authority takes none of its own nonces"))
-}
-
-const NONCE: &str = "replay-nonce";
-
-async fn fresh_nonce(web: &Web, directory: &Directory) -> Result<String, Trouble> {
-    let answer = web.get(&directory.new_nonce).await?;
-    text(answer.headers(), NONCE)
-        .ok_or_else(|| Trouble::passing(format!("{}: it gives no nonce", directory.new_nonce)))
+    let (headers, said) = post((web, directory), (signer, None), address, Some(&payload))
+        .await
+        .map_err(|trouble| trouble.about("account"))?;
+    let place = text(&headers, "location")
+        .ok_or_else(|| Trouble::passing("the authority does not tell the account's address"))?;
+    tracing::info!(account = place, "an account with the certificate authority");
+    Ok((place, State::of(&said)))
 }

@@ -17,6 +17,7 @@ use crate::values::Acme;
 pub(super) struct Directory {
     pub new_nonce: String,
     pub new_account: String,
+    pub revoke_cert: Option<String>,
     /// RFC 9773 §4.1.
     pub renewal_info: Option<String>,
     #[serde(default)]
@@ -77,6 +78,8 @@ pub(super) async fn understood<T: DeserializeOwned>(answer: Answer) -> Result<T,
         };
         return Err(Trouble { after, ..trouble });
     }
-    serde_json::from_slice(&body)
+    // RFC 8555 §7.6: some have nothing to say.
+    let body = if body.is_empty() { &b"null"[..] } else { &body };
+    serde_json::from_slice(body)
         .map_err(|e| Trouble::passing(format!("its answer cannot be understood: {e}")))
 }

@@ -1,5 +1,5 @@
-//! The one request that `instant-acme` cannot make: an account for a key that is there already, with
-//! contacts, and bound to another account (RFC 8555 §7.3).
+//! Signatures for the requests that `instant-acme` cannot make: those that open an account, and those
+//! that the key of a certificate signs (RFC 8555 §7.3, §7.6).
 
 use aws_lc_rs::{
     hmac,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Trouble;
 
-/// The key of an account: ECDSA on P-256.
+/// A key that signs: ECDSA on P-256.
 pub(super) struct Signer {
     pair: EcdsaKeyPair,
     random: SystemRandom,
@@ -23,7 +23,7 @@ impl Signer {
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_pkcs8_der());
         let pair = pair.map_err(|e| {
-            Trouble::ours(format!("the account's key is none on P-256 that could be used: {e}"))
+            Trouble::ours(format!("the key is none on P-256 that could be used: {e}"))
         })?;
         Ok(Self { pair, random: SystemRandom::new() })
     }
@@ -36,15 +36,22 @@ impl Signer {
         json!({ "kty": "EC", "crv": "P-256", "x": BASE64URL.encode(x), "y": BASE64URL.encode(y) })
     }
 
-    /// A signed request with the public key in it (RFC 8555 §6.2).
+    /// A signed request with the address of the account in it, or, before there is one, with the public
+    /// key (RFC 8555 §6.2). Without a payload, it asks (§6.3).
     pub(super) fn sign(
         &self,
         address: &str,
+        account: Option<&str>,
         nonce: &str,
-        payload: &Value,
+        payload: Option<&Value>,
     ) -> Result<Value, Trouble> {
-        let header = json!({ "alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": address });
-        jws(&header, payload, |text| {
+        let mut header = json!({ "alg": "ES256", "nonce": nonce, "url": address });
+        match account {
+            Some(account) => header["kid"] = account.into(),
+            None => header["jwk"] = self.jwk(),
+        }
+        let payload = payload.map(ToString::to_string).unwrap_or_default();
+        jws(&header, &payload, |text| {
             let signature = self.pair.sign(&self.random, text.as_bytes());
             let signature = signature.map_err(|_| Trouble::ours("a signature cannot be made"))?;
             Ok(BASE64URL.encode(signature))
@@ -59,18 +66,25 @@ impl Signer {
         })?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
         let header = json!({ "alg": "HS256", "kid": id, "url": address });
-        jws(&header, &self.jwk(), |text| Ok(BASE64URL.encode(hmac::sign(&key, text.as_bytes()))))
+        jws(&header, &self.jwk().to_string(), |text| {
+            Ok(BASE64URL.encode(hmac::sign(&key, text.as_bytes())))
+        })
     }
+}
+
+/// Octets as a part of a request (RFC 8555 §6.1).
+pub(super) fn encoded(octets: &[u8]) -> String {
+    BASE64URL.encode(octets)
 }
 
 /// The flattened form (RFC 7515 §7.2.2).
 fn jws(
     header: &Value,
-    payload: &Value,
+    payload: &str,
     sign: impl FnOnce(&str) -> Result<String, Trouble>,
 ) -> Result<Value, Trouble> {
     let header = BASE64URL.encode(header.to_string());
-    let payload = BASE64URL.encode(payload.to_string());
+    let payload = BASE64URL.encode(payload);
     let signature = sign(&format!("{header}.{payload}"))?;
     Ok(json!({ "protected": header, "payload": payload, "signature": signature }))
 }
@@ -93,7 +107,11 @@ mod tests {
 
     #[test]
     fn what_is_signed_can_be_verified_by_the_key_in_it() {
-        let request = signer().sign("https://a.example/new", "nonce", &json!({"x": 1})).unwrap();
+        let signer = signer();
+        let sign = |account, payload: Option<&Value>| {
+            signer.sign("https://a.example/new", account, "nonce", payload).unwrap()
+        };
+        let request = sign(None, Some(&json!({"x": 1})));
         let header: Value = serde_json::from_slice(&decoded(&request["protected"])).unwrap();
         assert_eq!((&header["alg"], &header["nonce"]), (&"ES256".into(), &"nonce".into()));
         assert_eq!(header["url"], "https://a.example/new");
@@ -103,6 +121,10 @@ mod tests {
             .verify(text.join(".").as_bytes(), &decoded(&request["signature"]))
             .unwrap();
         assert_eq!(decoded(&request["payload"]), br#"{"x":1}"#);
+        let asked = sign(Some("https://a.example/1"), None);
+        let header: Value = serde_json::from_slice(&decoded(&asked["protected"])).unwrap();
+        assert_eq!((&header["kid"], &header["jwk"]), (&"https://a.example/1".into(), &Value::Null));
+        assert_eq!(asked["payload"], "");
     }
 
     #[test]

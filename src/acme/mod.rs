@@ -19,6 +19,7 @@ mod renewal;
 mod report;
 mod revoke;
 mod schedule;
+mod signed;
 mod socket;
 mod state;
 mod trouble;

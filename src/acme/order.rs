@@ -44,7 +44,7 @@ pub struct Job {
 const WHOLE: Duration = Duration::from_secs(15 * 60);
 
 /// How often an order is gone on with that has failed for its nonces alone.
-pub(super) const STUBBORN: u32 = 3;
+const STUBBORN: u32 = 3;
 
 /// The longest address of an order that is written down.
 const LONGEST_ADDRESS: usize = 2048;
@@ -95,7 +95,7 @@ impl Work<'_> {
     async fn stubbornly(&mut self) -> Result<PathBuf, Trouble> {
         for _ in 0..STUBBORN {
             match self.go().await {
-                Err(trouble) if trouble.is_nonce() => {}
+                Err(trouble) if trouble.is("badNonce") => {}
                 outcome => return outcome,
             }
         }
@@ -104,16 +104,8 @@ impl Work<'_> {
 
     async fn go(&mut self) -> Result<PathBuf, Trouble> {
         let settings = &self.job.settings;
-        let mut opened = account::open(settings, self.folder).await?;
-        let mut order = match self.order(&opened).await {
-            Err(error) if Trouble::is(&error, "accountDoesNotExist") => {
-                account::forget(settings, self.folder)?;
-                opened = account::open(settings, self.folder).await?;
-                self.order(&opened).await
-            }
-            order => order,
-        }
-        .map_err(|e| opened.told(e))?;
+        let opened = account::open(settings, self.folder).await?;
+        let mut order = self.order(&opened).await.map_err(|e| opened.told(e))?;
         self.entry.order = Some(order.url().to_owned()).filter(|url| url.len() <= LONGEST_ADDRESS);
         self.entry.write(self.folder, &self.job.item)?;
         let key = self.key().await?;

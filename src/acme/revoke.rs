@@ -2,13 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use instant_acme::{RevocationReason, RevocationRequest};
+use serde_json::json;
 
 use super::{
-    Entry, Folder, Item, Phase, Source, Trouble, account, folder::failed, held::Held,
-    order::STUBBORN,
+    Entry, Folder, Item, Phase, Source, Trouble, account,
+    folder::failed,
+    held::Held,
+    jose::{Signer, encoded},
+    signed::post,
 };
-use crate::{certs, values::Acme};
+use crate::{
+    certs::{self, issue::pkcs8},
+    values::Acme,
+};
 
 /// Why it is not to be believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +27,18 @@ pub enum Reason {
     Superseded,
     /// Nobody serves these names here any more.
     CessationOfOperation,
+}
+
+impl Reason {
+    /// Its number: RFC 5280 §5.3.1.
+    fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
 }
 
 /// Has the authority revoke the certificate that is in its place. It is not renewed then before
@@ -36,21 +54,25 @@ pub async fn revoke(settings: &Acme, item: &Item, reason: Reason) -> Result<(), 
     };
     let held_from = Entry::read(&folder, item).held_from;
     let opened = account::open(&issuing(settings, held_from.clone()), &folder).await?;
-    let reason = match reason {
-        Reason::Unspecified => RevocationReason::Unspecified,
-        Reason::KeyCompromise => RevocationReason::KeyCompromise,
-        Reason::Superseded => RevocationReason::Superseded,
-        Reason::CessationOfOperation => RevocationReason::CessationOfOperation,
+    let address = opened.directory.revoke_cert.as_deref();
+    let address = address.ok_or_else(|| Trouble::ours("the authority revokes nothing"))?;
+    let payload = json!({ "certificate": encoded(&held.leaf), "reason": reason.code() });
+    let ask = async |signer: &Signer, account| {
+        post((&opened.web, &opened.directory), (signer, account), address, Some(&payload)).await
     };
-    let request = RevocationRequest { certificate: &held.leaf, reason: Some(reason) };
-    let mut tries = 0;
-    loop {
-        match opened.account.revoke(&request).await {
-            // RFC 8555 §7.6: it is as it is wanted.
-            Err(error) if Trouble::is(&error, "alreadyRevoked") => break,
-            Err(error) if Trouble::is(&error, "badNonce") && tries < STUBBORN => tries += 1,
-            revoked => break revoked.map_err(|error| opened.told(error))?,
+    let revoked = match ask(&opened.signer, Some(opened.account.id())).await {
+        // Another account may have ordered it. Its own key is as good a proof.
+        Err(trouble) if trouble.is("unauthorized") => {
+            let key = pkcs8(&file).map_err(|e| Trouble::ours(e.to_string()))?;
+            let signer = Signer::new(&key).map_err(|_| trouble)?;
+            ask(&signer, None).await
         }
+        revoked => revoked,
+    };
+    match revoked {
+        // It is as it is wanted.
+        Err(trouble) if trouble.is("alreadyRevoked") => {}
+        revoked => drop(revoked?),
     }
     let entry = Entry {
         phase: Phase::Revoked,
@@ -76,6 +98,8 @@ pub struct Account {
     pub directory: String,
     /// The account's address, which is its name.
     pub address: String,
+    /// What the authority says of it: `valid`.
+    pub status: String,
     /// Where the authority writes to.
     pub contact: Vec<String>,
     /// The file with its key.
@@ -86,7 +110,8 @@ pub struct Account {
     pub profiles: Vec<String>,
 }
 
-/// Opens the account with the authority of these settings, and makes it if there is none.
+/// Opens the account with the authority of these settings, and makes it if there is none. What is told
+/// is what the authority says now.
 pub async fn account(settings: &Acme) -> Result<Account, Trouble> {
     let folder = Folder::of(settings);
     folder.make()?;
@@ -95,7 +120,8 @@ pub async fn account(settings: &Acme) -> Result<Account, Trouble> {
     Ok(Account {
         directory: settings.directory.clone(),
         address: opened.account.id().to_owned(),
-        contact: account::note(&place).map(|note| note.contact).unwrap_or_default(),
+        status: opened.state.status,
+        contact: opened.state.contact.unwrap_or_else(|| settings.contact.clone()),
         key: place.join(account::KEY),
         terms: opened.directory.meta.terms_of_service,
         profiles: opened.directory.meta.profiles.into_keys().collect(),

@@ -52,6 +52,12 @@ impl Trouble {
         self
     }
 
+    /// With what to do about it behind.
+    pub(super) fn and(mut self, what: &str) -> Self {
+        self.text = format!("{}: {what}", self.text);
+        self
+    }
+
     /// What the authority has said.
     pub(super) fn said(problem: &Problem) -> Self {
         let kind = match short(problem) {
@@ -64,14 +70,10 @@ impl Trouble {
         Self { kind, text: words(problem), after: None }
     }
 
-    /// Whether nothing is wrong but a nonce (RFC 8555 §6.5).
-    pub(super) fn is_nonce(&self) -> bool {
-        self.text.ends_with("(badNonce)")
-    }
-
     /// Whether this is that problem of RFC 8555 §6.7.
-    pub(super) fn is(error: &Error, name: &str) -> bool {
-        matches!(error, Error::Api(problem) if short(problem) == Some(name))
+    pub(super) fn is(&self, name: &str) -> bool {
+        let end = self.text.strip_suffix(')').and_then(|text| text.strip_suffix(name));
+        end.is_some_and(|text| text.ends_with('('))
     }
 }
 

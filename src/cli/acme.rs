@@ -193,6 +193,7 @@ fn told(account: &acme::Account) -> String {
     };
     line("directory", &account.directory);
     line("account", &account.address);
+    line("status", &account.status);
     line("contact", &account.contact.join(", "));
     line("key", &account.key.display().to_string());
     line("terms", account.terms.as_deref().unwrap_or("none"));

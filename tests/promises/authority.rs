@@ -65,6 +65,8 @@ struct Desk {
 struct Heard {
     paths: Vec<String>,
     orders: Vec<Value>,
+    /// The keys of the accounts, in the order of their numbers.
+    accounts: Vec<Value>,
     /// What was issued for each order, as PEM.
     issued: BTreeMap<usize, String>,
 }
@@ -101,6 +103,11 @@ impl Authority {
         self.desk.heard().paths.iter().filter(|p| p.starts_with(path)).count()
     }
 
+    /// It knows nothing of the accounts that there were.
+    pub(crate) fn forget(&self) {
+        self.desk.heard().accounts.fill(Value::Null);
+    }
+
     pub(crate) fn directory(&self) -> String {
         format!("https://{}/dir", self.address)
     }
@@ -126,7 +133,8 @@ fn attend(stream: StreamOwned<ServerConnection, TcpStream>, address: SocketAddr,
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("a whole request");
     desk.heard().paths.push(path.clone());
-    let (status, more, text) = match (desk.script.instead)(&path) {
+    let unusual = (desk.script.instead)(&path).or_else(|| desk.stranger(&body));
+    let (status, more, text) = match unusual {
         Some((status, more, answer)) => (status, more.to_owned(), answer.to_string()),
         None => desk.answer(&path, &body, address),
     };
@@ -146,6 +154,19 @@ impl Desk {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What somebody is told whose account is not known.
+    fn stranger(&self, body: &[u8]) -> Option<Answer> {
+        if body.is_empty() {
+            return None;
+        }
+        let header = part(body, "protected");
+        let (_, n) = header["kid"].as_str()?.rsplit_once('/').expect("an address");
+        let n: usize = n.parse().expect("a number");
+        let is_known = self.heard().accounts.get(n - 1).is_some_and(|key| !key.is_null());
+        let problem = json!({ "type": "urn:ietf:params:acme:error:accountDoesNotExist" });
+        (!is_known).then_some((400, "", problem))
+    }
+
     /// A status, more lines of header, and a body.
     fn answer(&self, path: &str, body: &[u8], address: SocketAddr) -> (u16, String, String) {
         let at = |path: &str| format!("https://{address}/{path}");
@@ -160,11 +181,14 @@ impl Desk {
             }
             "nonce" | "revoke" => json!({}),
             "account" => {
-                more = format!("Location: {}\r\n", at("account/1"));
-                json!({ "status": "valid" })
+                if n == 0 {
+                    let n = self.heard().account(&part(body, "protected")["jwk"]);
+                    more = format!("Location: {}\r\n", at(&format!("account/{n}")));
+                }
+                json!({ "status": "valid", "contact": ["mailto:known@example.org"] })
             }
             "order" if n == 0 => {
-                let order = payload(body);
+                let order = part(body, "payload");
                 let (said, lines, mut answer) = (self.script.order)(&order);
                 let n = {
                     let mut heard = self.heard();
@@ -180,7 +204,7 @@ impl Desk {
             }
             "order" => self.order(n, &json!({}), address),
             "finalize" => {
-                self.issue(n, &payload(body));
+                self.issue(n, &part(body, "payload"));
                 self.order(n, &json!({}), address)
             }
             "certificate" => return (200, more, self.heard().issued[&n].clone()),
@@ -230,6 +254,18 @@ impl Desk {
     }
 }
 
+impl Heard {
+    /// The number of the account with this key, which is made if there is none.
+    fn account(&mut self, key: &Value) -> usize {
+        let known = self.accounts.iter().position(|known| known == key);
+        let n = known.unwrap_or_else(|| {
+            self.accounts.push(key.clone());
+            self.accounts.len() - 1
+        });
+        n + 1
+    }
+}
+
 /// The key of a request: a point on P-256.
 struct Asked(Vec<u8>);
 
@@ -243,9 +279,9 @@ impl PublicKeyData for Asked {
     }
 }
 
-/// What a signed request says.
-fn payload(body: &[u8]) -> Value {
+/// A part of a signed request.
+fn part(body: &[u8], name: &str) -> Value {
     let request: Value = serde_json::from_slice(body).expect("JSON");
-    let text = request["payload"].as_str().expect("a payload");
+    let text = request[name].as_str().expect("a part");
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).expect("base64url")).expect("JSON")
 }

@@ -53,6 +53,7 @@ mod revoked_clients_stay_out;
 mod starttls_is_granted_by_the_book;
 mod the_authority_may_change;
 mod the_authority_may_err;
+mod the_authority_may_forget;
 mod the_authority_says_when;
 mod the_backend_is_told_in_one_line;
 mod the_backend_is_told_who_calls;
