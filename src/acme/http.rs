@@ -11,18 +11,18 @@ use std::{
 
 use http_body_util::{BodyExt, Full, Limited};
 pub(super) use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::Bytes,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use hyper::{
-    StatusCode, Uri,
+    Uri,
     body::Body,
     client::conn::http1,
     header::{HOST, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{
     net::{TcpStream, lookup_host},
@@ -105,27 +105,38 @@ impl Web {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let place = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let uri = request.uri().clone();
+        let place = uri.authority().map_or("", |place| place.as_str());
         let answer = timeout(WHOLE, self.exchange(request)).await;
         let answer = answer
             .unwrap_or_else(|_| Err(Trouble::passing("it does not answer in time")))
-            .map_err(|trouble| trouble.about(&place))?;
+            .map_err(|trouble| trouble.about(place))?;
         self.hear(&answer);
-        Ok(answer)
+        let is_problem = serde_json::from_slice::<Problem>(answer.body()).is_ok();
+        if is_refusal(&answer) && !is_problem {
+            // It may be of somebody who stands before the authority, and knows nothing of RFC 8555 §6.7.
+            let trouble = Trouble::unexplained(answer.status()).about(&uri.to_string());
+            return Err(self.explained(trouble));
+        }
+        Ok(answer.map(Full::new))
     }
 
-    fn hear(&self, answer: &Answer) {
-        let (status, headers) = (answer.status(), answer.headers());
+    fn hear(&self, answer: &Response<Bytes>) {
+        let headers = answer.headers();
         let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        if status.is_client_error() || status.is_server_error() {
-            aside.after = wait(headers, SystemTime::now());
-        }
-        if status == StatusCode::CREATED {
+        aside.after = wait(headers, SystemTime::now()).filter(|_| is_refusal(answer));
+        if answer.status() == StatusCode::CREATED {
             aside.made = text(headers, LOCATION.as_str());
         }
     }
 
-    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
+    /// What is wrong, with what the authority has just said besides.
+    pub(super) fn explained(&self, trouble: Trouble) -> Trouble {
+        let after = trouble.after.or(self.aside().after);
+        Trouble { after, ..trouble }
+    }
+
+    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Response<Bytes>, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -149,7 +160,7 @@ impl Web {
             let body = Limited::new(body, LARGEST).collect().await;
             let body =
                 body.map_err(|e| Trouble::passing(format!("its answer cannot be read: {e}")))?;
-            Ok(Response::from_parts(parts, Full::new(body.to_bytes())))
+            Ok(Response::from_parts(parts, body.to_bytes()))
         };
         tokio::pin!(exchange);
         tokio::pin!(connection);
@@ -177,6 +188,10 @@ impl Web {
             .await
             .map_err(|e| Trouble::passing(format!("no TLS with it: {e}{}", advice(&e))))
     }
+}
+
+fn is_refusal(answer: &Response<Bytes>) -> bool {
+    answer.status().is_client_error() || answer.status().is_server_error()
 }
 
 /// Connects to the first of a host's addresses that answers.

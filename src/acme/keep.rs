@@ -54,6 +54,7 @@ pub async fn keep(
         known: HashMap::new(),
         under_way: HashMap::new(),
         resting: HashMap::new(),
+        silence: None,
         eager: HashSet::new(),
     };
     let mut running: JoinSet<Done> = JoinSet::new();
@@ -138,6 +139,8 @@ struct Keeper {
     /// What has failed: how often, and until when it is left alone. It is written down as well, where
     /// anything can be written.
     resting: HashMap<String, (u32, i64)>,
+    /// Until when the authority is left alone, whatever is wanted of it.
+    silence: Option<i64>,
     /// What has failed, and is tried again as soon as it can be.
     eager: HashSet<String>,
 }
@@ -162,7 +165,10 @@ impl Keeper {
         match hurry {
             Hurry::No => {}
             Hurry::Start => folder.sweep(),
-            Hurry::Wanted => self.resting.clear(),
+            Hurry::Wanted => {
+                self.resting.clear();
+                self.silence = None;
+            }
         }
         for item in Item::all(settings) {
             let mut entry = Entry::read(&folder, &item);
@@ -187,7 +193,7 @@ impl Keeper {
             if self.eager.contains(&item.id) {
                 entry.next = None;
             }
-            let resting = self.resting.get(&item.id).map(|(_, until)| *until);
+            let resting = self.resting.get(&item.id).map(|(_, until)| *until).max(self.silence);
             let is_due = due(&entry, held.as_deref(), &item, &source, now);
             let is_due = match resting.filter(|until| schedule::is_ahead(*until, now)) {
                 Some(until) if !matches!(is_due, Due::At(_)) => Due::At(until),
@@ -232,6 +238,7 @@ impl Keeper {
         match outcome {
             Ok(true) => {
                 self.resting.remove(&item.id);
+                self.silence = None;
                 tracing::info!(
                     names = item.names.join(", "),
                     key = item.key().name(),
@@ -244,6 +251,8 @@ impl Keeper {
                 let (times, until) = self.resting.entry(item.id.clone()).or_default();
                 *times = times.saturating_add(1);
                 *until = now() + schedule::back_off(&trouble, *times);
+                let silence = schedule::silence(&trouble, *times).map(|seconds| now() + seconds);
+                self.silence = self.silence.max(silence);
                 tracing::warn!(
                     names = item.names.join(", "),
                     key = item.key().name(),
