@@ -19,7 +19,7 @@ use hyper::{
     Uri,
     body::Body,
     client::conn::http1,
-    header::{HOST, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT},
+    header::{HOST, HeaderValue, LINK, LOCATION, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
@@ -47,6 +47,9 @@ const LARGEST: usize = 1 << 20;
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The longest address of a page that is shown.
+const LONGEST_PAGE: usize = 1000;
+
 /// What we are called: RFC 8555 §6.1 wants a name.
 const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
 
@@ -67,6 +70,8 @@ pub(super) struct Aside {
     pub(super) after: Option<Duration>,
     /// The address of what was made last.
     pub(super) made: Option<String>,
+    /// The page that somebody has to visit, if its last refusal said so.
+    page: Option<String>,
 }
 
 impl Web {
@@ -125,6 +130,7 @@ impl Web {
         let headers = answer.headers();
         let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
         aside.after = wait(headers, SystemTime::now()).filter(|_| is_refusal(answer));
+        aside.page = page(answer).filter(|_| is_refusal(answer));
         if answer.status() == StatusCode::CREATED {
             aside.made = text(headers, LOCATION.as_str());
         }
@@ -132,8 +138,12 @@ impl Web {
 
     /// What is wrong, with what the authority has just said besides.
     pub(super) fn explained(&self, trouble: Trouble) -> Trouble {
-        let after = trouble.after.or(self.aside().after);
-        Trouble { after, ..trouble }
+        let Aside { after, page, .. } = self.aside();
+        let trouble = Trouble { after: trouble.after.or(after), ..trouble };
+        match page.filter(|_| trouble.is("userActionRequired")) {
+            Some(page) => trouble.and(&format!("somebody has to visit {page}")),
+            None => trouble,
+        }
     }
 
     async fn exchange<B>(&self, mut request: Request<B>) -> Result<Response<Bytes>, Trouble>
@@ -188,6 +198,24 @@ impl Web {
             .await
             .map_err(|e| Trouble::passing(format!("no TLS with it: {e}{}", advice(&e))))
     }
+}
+
+/// Where somebody is to go who has to do something, or to read new terms first: RFC 8555 §7.3.3.
+fn page(answer: &Response<Bytes>) -> Option<String> {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(answer.body()).ok();
+    let instance = problem.and_then(|problem| Some(problem.get("instance")?.as_str()?.to_owned()));
+    let page = instance.or_else(|| {
+        let links = answer.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+        links.flat_map(|links| links.split(',')).find_map(terms)
+    })?;
+    // It is shown on terminals and in logs.
+    (page.len() <= LONGEST_PAGE && page.bytes().all(|b| b.is_ascii_graphic())).then_some(page)
+}
+
+/// The address in `<address>;rel="terms-of-service"` (RFC 8288 §3).
+fn terms(link: &str) -> Option<String> {
+    let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("terms-of-service").then(|| address.to_owned())
 }
 
 fn is_refusal(answer: &Response<Bytes>) -> bool {
@@ -263,6 +291,22 @@ impl HttpClient for Web {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_known_what_somebody_has_to_read() {
+        let page = |body: &'static str, link: &str| {
+            let answer = Response::builder().header(LINK, link);
+            page(&answer.body(Bytes::from_static(body.as_bytes())).unwrap())
+        };
+        let link = r#"<https://a/dir>;rel="index", <https://a/terms>;rel="terms-of-service""#;
+        assert_eq!(page("{}", link).as_deref(), Some("https://a/terms"));
+        assert_eq!(page(r#"{"instance":"https://a/you"}"#, link).as_deref(), Some("https://a/you"));
+        for (body, link) in
+            [("{}", "<https://a/dir>;rel=index"), ("", "x"), (r#"{"instance":"\n"}"#, "")]
+        {
+            assert_eq!(page(body, link), None, "{body} {link}");
+        }
+    }
 
     #[test]
     fn it_is_known_how_long_to_wait() {

@@ -72,6 +72,23 @@ fn it_is_renewed_when_the_authority_says_so_and_not_before_it_may() {
     );
 }
 
+/// RFC 8555 §7.3.3.
+#[test]
+fn it_is_said_what_somebody_has_to_read_first() {
+    let office = Office::new(Script {
+        order: Box::new(|_| {
+            let problem = json!({ "type": "urn:ietf:params:acme:error:userActionRequired", "detail": "the terms are new", "instance": "https://example.org/agree" });
+            (403, "Link: <https://example.org/terms>;rel=\"terms-of-service\"\r\n", problem)
+        }),
+        ..Script::default()
+    });
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    let said =
+        "the terms are new (userActionRequired): somebody has to visit https://example.org/agree";
+    assert_eq!(told["reason"], said);
+}
+
 /// An office whose authority wants to be left alone for that long, whoever asks for this path.
 fn silent(path: &'static str, status: u16, header: &'static str) -> Office {
     Office::new(Script {
@@ -121,6 +138,15 @@ fn it_is_heard_wherever_it_says_so_and_in_whatever_words() {
     let reason = told["reason"].as_str().unwrap();
     let nonce = office.authority.directory().replace("/dir", "/nonce");
     assert!(reason.contains(&format!("{nonce}: it answers 503 Service Unavailable")), "{reason}");
+}
+
+#[test]
+fn a_refusal_without_a_reason_is_told_with_its_address() {
+    let office = silent("/order", 403, "Content-Type: text/html\r\n");
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    let order = office.authority.directory().replace("/dir", "/order");
+    assert_eq!(told["reason"], format!("{order}: it answers 403 Forbidden"));
 }
 
 #[test]
