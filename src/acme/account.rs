@@ -59,9 +59,7 @@ impl State {
 impl Opened {
     /// What went wrong, with the time that the authority wants.
     pub(super) fn told(&self, error: Error) -> Trouble {
-        let mut trouble = Trouble::from(error);
-        trouble.after = trouble.after.or(self.web.aside().after);
-        trouble
+        self.web.explained(Trouble::from(error))
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn understood<T: DeserializeOwned>(answer: Answer) -> Result<T,
     if !status.is_success() {
         let trouble = match serde_json::from_slice(&body) {
             Ok(problem) => Trouble::said(&problem),
-            Err(_) => Trouble::passing(format!("it answers {status}")),
+            Err(_) => Trouble::unexplained(status),
         };
         return Err(Trouble { after, ..trouble });
     }

@@ -11,18 +11,18 @@ use std::{
 
 use http_body_util::{BodyExt, Full, Limited};
 pub(super) use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::Bytes,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use hyper::{
-    StatusCode, Uri,
+    Uri,
     body::Body,
     client::conn::http1,
-    header::{HOST, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT},
+    header::{HOST, HeaderValue, LINK, LOCATION, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName},
@@ -53,6 +53,9 @@ const LARGEST: usize = 1 << 20;
 
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The longest address of a page that is shown.
+const LONGEST_PAGE: usize = 1000;
 
 /// What we are called: RFC 8555 §6.1 wants a name.
 const NAME: &str = concat!("vestibule/", env!("CARGO_PKG_VERSION"));
@@ -86,6 +89,8 @@ pub(super) struct Aside {
     pub(super) after: Option<Duration>,
     /// The address of what was made last.
     pub(super) made: Option<String>,
+    /// The page that somebody has to visit, if its last refusal said so.
+    page: Option<String>,
 }
 
 impl Web {
@@ -123,27 +128,43 @@ impl Web {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let place = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let uri = request.uri().clone();
+        let place = uri.authority().map_or("", |place| place.as_str());
         let answer = timeout(WHOLE, self.exchange(request)).await;
         let answer = answer
             .unwrap_or_else(|_| Err(Trouble::passing("it does not answer in time")))
-            .map_err(|trouble| trouble.about(&place))?;
+            .map_err(|trouble| trouble.about(place))?;
         self.hear(&answer);
-        Ok(answer)
+        let is_problem = serde_json::from_slice::<Problem>(answer.body()).is_ok();
+        if is_refusal(&answer) && !is_problem {
+            // It may be of somebody who stands before the authority, and knows nothing of RFC 8555 §6.7.
+            let trouble = Trouble::unexplained(answer.status()).about(&uri.to_string());
+            return Err(self.explained(trouble));
+        }
+        Ok(answer.map(Full::new))
     }
 
-    fn hear(&self, answer: &Answer) {
-        let (status, headers) = (answer.status(), answer.headers());
+    fn hear(&self, answer: &Response<Bytes>) {
+        let headers = answer.headers();
         let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        if status.is_client_error() || status.is_server_error() {
-            aside.after = wait(headers, SystemTime::now());
-        }
-        if status == StatusCode::CREATED {
+        aside.after = wait(headers, SystemTime::now()).filter(|_| is_refusal(answer));
+        aside.page = page(answer).filter(|_| is_refusal(answer));
+        if answer.status() == StatusCode::CREATED {
             aside.made = text(headers, LOCATION.as_str());
         }
     }
 
-    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Answer, Trouble>
+    /// What is wrong, with what the authority has just said besides.
+    pub(super) fn explained(&self, trouble: Trouble) -> Trouble {
+        let Aside { after, page, .. } = self.aside();
+        let trouble = Trouble { after: trouble.after.or(after), ..trouble };
+        match page.filter(|_| trouble.is("userActionRequired")) {
+            Some(page) => trouble.and(&format!("somebody has to visit {page}")),
+            None => trouble,
+        }
+    }
+
+    async fn exchange<B>(&self, mut request: Request<B>) -> Result<Response<Bytes>, Trouble>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -167,7 +188,7 @@ impl Web {
             let body = Limited::new(body, LARGEST).collect().await;
             let body =
                 body.map_err(|e| Trouble::passing(format!("its answer cannot be read: {e}")))?;
-            Ok(Response::from_parts(parts, Full::new(body.to_bytes())))
+            Ok(Response::from_parts(parts, body.to_bytes()))
         };
         tokio::pin!(exchange);
         tokio::pin!(connection);
@@ -195,6 +216,28 @@ impl Web {
             .await
             .map_err(|e| Trouble::passing(format!("no TLS with it: {e}{}", advice(&e))))
     }
+}
+
+/// Where somebody is to go who has to do something, or to read new terms first: RFC 8555 §7.3.3.
+fn page(answer: &Response<Bytes>) -> Option<String> {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(answer.body()).ok();
+    let instance = problem.and_then(|problem| Some(problem.get("instance")?.as_str()?.to_owned()));
+    let page = instance.or_else(|| {
+        let links = answer.headers().get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+        links.flat_map(|links| links.split(',')).find_map(terms)
+    })?;
+    // It is shown on terminals and in logs.
+    (page.len() <= LONGEST_PAGE && page.bytes().all(|b| b.is_ascii_graphic())).then_some(page)
+}
+
+/// The address in `<address>;rel="terms-of-service"` (RFC 8288 §3).
+fn terms(link: &str) -> Option<String> {
+    let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("terms-of-service").then(|| address.to_owned())
+}
+
+fn is_refusal(answer: &Response<Bytes>) -> bool {
+    answer.status().is_client_error() || answer.status().is_server_error()
 }
 
 /// Connects to the first of a host's addresses that answers.
@@ -266,6 +309,22 @@ impl HttpClient for Web {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_known_what_somebody_has_to_read() {
+        let page = |body: &'static str, link: &str| {
+            let answer = Response::builder().header(LINK, link);
+            page(&answer.body(Bytes::from_static(body.as_bytes())).unwrap())
+        };
+        let link = r#"<https://a/dir>;rel="index", <https://a/terms>;rel="terms-of-service""#;
+        assert_eq!(page("{}", link).as_deref(), Some("https://a/terms"));
+        assert_eq!(page(r#"{"instance":"https://a/you"}"#, link).as_deref(), Some("https://a/you"));
+        for (body, link) in
+            [("{}", "<https://a/dir>;rel=index"), ("", "x"), (r#"{"instance":"\n"}"#, "")]
+        {
+            assert_eq!(page(body, link), None, "{body} {link}");
+        }
+    }
 
     #[test]
     fn it_is_known_how_long_to_wait() {

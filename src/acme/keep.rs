@@ -57,6 +57,7 @@ pub async fn keep(
         known: HashMap::new(),
         under_way: HashMap::new(),
         resting: HashMap::new(),
+        silence: None,
         eager: HashSet::new(),
     };
     let mut running: JoinSet<Done> = JoinSet::new();
@@ -152,6 +153,8 @@ struct Keeper {
     /// What has failed: how often, and until when it is left alone. It is written down as well, where
     /// anything can be written.
     resting: HashMap<String, (u32, i64)>,
+    /// Until when the authority is left alone, whatever is wanted of it.
+    silence: Option<i64>,
     /// What has failed, and is tried again as soon as it can be.
     eager: HashSet<String>,
 }
@@ -180,7 +183,10 @@ impl Keeper {
                 let settings = settings.clone();
                 tokio::spawn(async move { withdraw_all(&settings).await });
             }
-            Hurry::Wanted => self.resting.clear(),
+            Hurry::Wanted => {
+                self.resting.clear();
+                self.silence = None;
+            }
         }
         for item in Item::all(settings) {
             let mut entry = Entry::read(&folder, &item);
@@ -205,7 +211,7 @@ impl Keeper {
             if self.eager.contains(&item.id) {
                 entry.next = None;
             }
-            let resting = self.resting.get(&item.id).map(|(_, until)| *until);
+            let resting = self.resting.get(&item.id).map(|(_, until)| *until).max(self.silence);
             let is_due = due(&entry, held.as_deref(), &item, &source, now);
             let is_due = match resting.filter(|until| schedule::is_ahead(*until, now)) {
                 Some(until) if !matches!(is_due, Due::At(_)) => Due::At(until),
@@ -259,6 +265,7 @@ impl Keeper {
         match outcome {
             Ok(true) => {
                 self.resting.remove(&item.id);
+                self.silence = None;
                 tracing::info!(
                     names = item.names.join(", "),
                     key = item.key().name(),
@@ -271,6 +278,8 @@ impl Keeper {
                 let (times, until) = self.resting.entry(item.id.clone()).or_default();
                 *times = times.saturating_add(1);
                 *until = now() + schedule::back_off(&trouble, *times);
+                let silence = schedule::silence(&trouble, *times).map(|seconds| now() + seconds);
+                self.silence = self.silence.max(silence);
                 tracing::warn!(
                     names = item.names.join(", "),
                     key = item.key().name(),

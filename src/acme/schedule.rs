@@ -34,6 +34,14 @@ pub(super) fn rest((from, to): (i64, i64)) -> i64 {
     (to.saturating_sub(from).max(0) / 3).min(HOUR)
 }
 
+/// How many seconds nobody else asks an authority that wants to be left alone. It may have meant these
+/// names alone, so others are not kept from it for as long.
+#[must_use]
+pub(super) fn silence(trouble: &Trouble, failures: u32) -> Option<i64> {
+    let is_meant = trouble.kind == Kind::Limited || trouble.after.is_some();
+    is_meant.then(|| back_off(trouble, failures).min(HOUR))
+}
+
 /// Whether this moment is to be waited for. One that is too far was written by a clock that was wrong.
 #[must_use]
 pub(super) fn is_ahead(moment: i64, now: i64) -> bool {
@@ -49,6 +57,8 @@ pub(super) fn back_off(trouble: &Trouble, failures: u32) -> i64 {
         Kind::Ours => (30, HOUR),
         // Let's Encrypt counts five failed validations an hour.
         Kind::Refused => (60, DAY / 4),
+        // The authority knows best.
+        Kind::Limited if trouble.after.is_some() => (60, HOUR),
         Kind::Limited | Kind::Useless => (HOUR, DAY),
     };
     let doubled = first << failures.saturating_sub(1).min(20);
@@ -107,6 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn others_are_silent_for_a_while() {
+        let after = |kind, seconds: Option<u64>| {
+            let after = seconds.map(Duration::from_secs);
+            silence(&Trouble { kind, text: String::new(), after }, 1)
+        };
+        assert_eq!(after(Kind::Limited, Some(600)), Some(600));
+        assert_eq!(after(Kind::Limited, Some(7200)), Some(HOUR));
+        assert_eq!(after(Kind::Passing, Some(600)), Some(600));
+        assert_eq!(after(Kind::Passing, None), None);
+        assert_eq!(after(Kind::Refused, None), None);
+    }
+
+    #[test]
     fn attempts_become_rare_and_the_authority_is_heard() {
         let trouble = |kind, after: Option<u64>| Trouble {
             kind,
@@ -119,6 +142,8 @@ mod tests {
         assert_eq!([1, 2, 3, u32::MAX].map(seconds), [60, 120, 240, DAY / 4]);
         assert_eq!(back_off(&trouble(Kind::Limited, None), 1), 3600);
         assert_eq!(back_off(&trouble(Kind::Limited, Some(7200)), 1), 7200);
+        let seconds = |n| back_off(&trouble(Kind::Limited, Some(7)), n);
+        assert_eq!([1, 2, 50].map(seconds), [60, 120, 3600]);
         assert_eq!(back_off(&trouble(Kind::Passing, Some(600)), 1), 600);
         let seconds = |n| back_off(&trouble(Kind::Useless, None), n);
         assert_eq!([1, 2, 3, u32::MAX].map(seconds), [3600, 7200, 14400, DAY]);

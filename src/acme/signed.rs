@@ -38,7 +38,8 @@ pub(super) async fn post(
                     None => fresh_nonce(web, directory).await?,
                 };
             }
-            said => return said.map(|said| (headers, said)),
+            Err(trouble) => return Err(web.explained(trouble)),
+            Ok(said) => return Ok((headers, said)),
         }
     }
     Err(Trouble::passing("the authority takes none of its own nonces"))

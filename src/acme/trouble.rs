@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use instant_acme::{Error, Problem};
 
+use super::http::StatusCode;
+
 /// What is wrong, and when it makes sense to try again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -62,12 +64,20 @@ impl Trouble {
     pub(super) fn said(problem: &Problem) -> Self {
         let kind = match short(problem) {
             Some("rateLimited") => Kind::Limited,
+            _ if problem.status == Some(429) => Kind::Limited,
             // A nonce that was used up is nobody's fault.
             Some("badNonce" | "serverInternal") => Kind::Passing,
             _ if problem.status.is_some_and(|status| status >= 500) => Kind::Passing,
             _ => Kind::Refused,
         };
         Self { kind, text: words(problem), after: None }
+    }
+
+    /// The authority refuses, and does not say why.
+    pub(super) fn unexplained(status: StatusCode) -> Self {
+        let is_limited = status == StatusCode::TOO_MANY_REQUESTS;
+        let kind = if is_limited { Kind::Limited } else { Kind::Passing };
+        Self { kind, text: format!("it answers {status}"), after: None }
     }
 
     /// Whether this is that problem of RFC 8555 §6.7.

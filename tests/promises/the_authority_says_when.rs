@@ -72,6 +72,83 @@ fn it_is_renewed_when_the_authority_says_so_and_not_before_it_may() {
     );
 }
 
+/// RFC 8555 §7.3.3.
+#[test]
+fn it_is_said_what_somebody_has_to_read_first() {
+    let office = Office::new(Script {
+        order: Box::new(|_| {
+            let problem = json!({ "type": "urn:ietf:params:acme:error:userActionRequired", "detail": "the terms are new", "instance": "https://example.org/agree" });
+            (403, "Link: <https://example.org/terms>;rel=\"terms-of-service\"\r\n", problem)
+        }),
+        ..Script::default()
+    });
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    let said =
+        "the terms are new (userActionRequired): somebody has to visit https://example.org/agree";
+    assert_eq!(told["reason"], said);
+}
+
+/// An office whose authority wants to be left alone for that long, whoever asks for this path.
+fn silent(path: &'static str, status: u16, header: &'static str) -> Office {
+    Office::new(Script {
+        instead: Box::new(move |asked| {
+            (asked == path).then(|| (status, header, "for people".into()))
+        }),
+        ..Script::default()
+    })
+}
+
+#[test]
+fn what_it_says_to_one_order_is_heard_by_all() {
+    let office = silent("/order", 429, "Retry-After: 600\r\n");
+    let names: Vec<String> = (0..12).map(|n| format!("h{n}.example.org")).collect();
+    let config = office.config(&format!("[{}]", names.join(", ")));
+    let front = Front::start(&config);
+    // So many are under way at a time.
+    for name in &names[..4] {
+        front.wait(name, 0, |line| line["level"] == "WARN" && line["names"] == name.as_str());
+    }
+    office.command(&config, &["certs"]).with(1);
+    assert_eq!(office.authority.asked("/order"), 4);
+    let told = office.told(&names[0]);
+    assert!((now() + 500..=now() + 600).contains(&told["next"].as_i64().unwrap()), "{told}");
+    // Who asks for it wants it now; but those who were told to wait do.
+    front.reload();
+    front
+        .wait("others try", 0, |line| line["level"] == "WARN" && line["names"] == "h4.example.org");
+    assert!((5..=8).contains(&office.authority.asked("/order")));
+}
+
+#[test]
+fn a_short_wait_is_heard_as_well() {
+    let office = silent("/order", 429, "Retry-After: 7\r\n");
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    assert!((now() + 50..=now() + 60).contains(&told["next"].as_i64().unwrap()), "{told}");
+}
+
+/// Who stands before an authority does not speak as RFC 8555 wants it.
+#[test]
+fn it_is_heard_wherever_it_says_so_and_in_whatever_words() {
+    let office = silent("/nonce", 503, "Retry-After: 7200\r\n");
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    assert!((now() + 7100..=now() + 7200).contains(&told["next"].as_i64().unwrap()), "{told}");
+    let reason = told["reason"].as_str().unwrap();
+    let nonce = office.authority.directory().replace("/dir", "/nonce");
+    assert!(reason.contains(&format!("{nonce}: it answers 503 Service Unavailable")), "{reason}");
+}
+
+#[test]
+fn a_refusal_without_a_reason_is_told_with_its_address() {
+    let office = silent("/order", 403, "Content-Type: text/html\r\n");
+    let _front = Front::start(&office.config(NAME));
+    let told = office.told_when(NAME, |told| told["phase"] == "failed");
+    let order = office.authority.directory().replace("/dir", "/order");
+    assert_eq!(told["reason"], format!("{order}: it answers 403 Forbidden"));
+}
+
 #[test]
 fn a_replacement_that_is_not_taken_is_ordered_without() {
     let office = office(("2020-01-02T04:00:00Z", "2020-01-03T04:00:00Z"), |order| {
