@@ -7,6 +7,7 @@ use instant_acme::{Account, Error};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::{
     Folder, Trouble,
@@ -88,6 +89,10 @@ pub(super) async fn look(settings: &Acme) -> Result<(Web, Directory), Trouble> {
     Ok((web, directory))
 }
 
+/// Held by who makes an account, or changes it: authorities take it badly when several orders, which begin
+/// at once, do so for one key.
+static CHANGING: Mutex<()> = Mutex::const_new(());
+
 /// Opens the account with the authority of these settings, and makes it if there is none.
 pub(super) async fn open(settings: &Acme, folder: &Folder) -> Result<Opened, Trouble> {
     let (web, directory) = look(settings).await?;
@@ -96,7 +101,16 @@ pub(super) async fn open(settings: &Acme, folder: &Folder) -> Result<Opened, Tro
     certs::create_folder(&place).map_err(failed(&place))?;
     let key = key(&place)?;
     let signer = Signer::new(&key)?;
-    let known = note(&place);
+    let mut known = note(&place);
+    let is_as_wanted = |note: &Note| note.contact == settings.contact;
+    let _alone = if known.as_ref().is_some_and(is_as_wanted) {
+        None
+    } else {
+        let alone = CHANGING.lock().await;
+        // Somebody else may have done it by now.
+        known = note(&place);
+        Some(alone)
+    };
     let state = match &known {
         Some(note) => ask(settings, (&web, &directory, &signer), note).await?,
         None => None,
