@@ -1,6 +1,11 @@
 //! What was learned of backends, kept on disk, so that a start need not wait for the first probe.
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use super::Key;
 use crate::protocol::Learned;
@@ -10,6 +15,9 @@ use crate::protocol::Learned;
 pub struct Memory {
     folder: PathBuf,
 }
+
+/// Several backends may be one file here, when they differ in what it is not named by.
+static KEEPING: Mutex<()> = Mutex::new(());
 
 /// More than any backend says of itself.
 const LARGEST: u64 = 64 << 10;
@@ -35,6 +43,7 @@ impl Memory {
 
     /// Keeps what was learned. The file is written beside its place and then moved there.
     pub fn keep(&self, key: &Key, learned: &Learned) -> std::io::Result<()> {
+        let _alone = KEEPING.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir_all(&self.folder)?;
         let path = self.path(key);
         let fresh = path.with_extension("new");

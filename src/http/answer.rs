@@ -33,6 +33,10 @@ impl Refusal {
     }
 }
 
+/// What a backend says cannot be passed on, or is nothing.
+pub(super) const BROKEN: Refusal =
+    Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
+
 /// Seconds until a backend that is down is worth another try: by then it has been probed again.
 const RETRY: HeaderValue = HeaderValue::from_static("10");
 

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     io,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::{
     Guest, Switched,
-    answer::{self, Refusal},
+    answer::{self, BROKEN, Refusal},
     body::Answer,
     download::{Download, Way},
     fields,
@@ -30,7 +30,6 @@ use super::{
     shelf::Place,
     stall::{Moved, Stall},
     told::{Host, Told},
-    trunk::Trunk,
     upload::{self, Upload},
 };
 use crate::{
@@ -41,8 +40,6 @@ use crate::{
 
 const UNAVAILABLE: Refusal =
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The server is down. Please try again soon.\n");
-pub(super) const BROKEN: Refusal =
-    Refusal::new(StatusCode::BAD_GATEWAY, "The server does not answer as it should.\n");
 const LATE: Refusal =
     Refusal::new(StatusCode::GATEWAY_TIMEOUT, "The server does not answer in time.\n");
 
@@ -130,8 +127,19 @@ impl Courier {
             }
         }
         let mut leg = Box::pin(self.dial(visit, patience)).await.map_err(Miss::Unsent)?;
-        let response = self.send(&mut leg).await?;
-        self.answer(response, leg, home)
+        leg.is_private = self.guest.had.logs_in.load(Ordering::Relaxed);
+        self.again = self.request.as_ref().filter(|_| self.is_repeatable).map(copy);
+        match self.send(&mut leg).await {
+            Ok(response) => self.answer(response, leg, home),
+            Err(Miss::Lost(BROKEN)) => Err(self.broken()),
+            Err(miss) => Err(miss),
+        }
+    }
+
+    /// A backend has closed without an answer. What can be said again may be said to another one.
+    fn broken(&mut self) -> Miss {
+        self.request = self.again.take();
+        if self.request.is_some() { Miss::Unsent(BROKEN) } else { Miss::Lost(BROKEN) }
     }
 
     async fn send(&mut self, leg: &mut Leg) -> Result<Response<Incoming>, Miss> {
@@ -174,38 +182,32 @@ impl Courier {
         .await
     }
 
-    /// The same where all requests share one connection.
+    /// The same where requests share connections.
     async fn by_trunk(
         &mut self,
         visit: Visit,
         patience: Duration,
     ) -> Result<Response<Answer>, Miss> {
-        let home = self.home(visit.key());
+        let (home, since) = (self.home(visit.key()), Instant::now());
         for is_last in [false, true] {
-            let (mut trunk, is_new) = {
-                // Those who come while it is made wait for it.
-                let mut place = home.trunk.lock().await;
-                match place.as_ref().filter(|trunk| trunk.is_open()) {
-                    Some(trunk) => (trunk.clone(), false),
-                    None => {
-                        let link = self.link(&visit, patience).await.map_err(Miss::Unsent)?;
-                        let trunk = Trunk::begin(link).await.map_err(|_| Miss::Unsent(BROKEN))?;
-                        (place.insert(trunk).clone(), true)
-                    }
-                }
+            let mut trunk = {
+                // Those who come while one is made wait for it.
+                let mut trunks = home.trunks.lock().await;
+                trunks.with_room(since, self.link(&visit, patience)).await.map_err(Miss::Unsent)?
             };
             let request = self.request.take().ok_or(Miss::Lost(BROKEN))?;
-            self.again = (self.is_repeatable && !is_new && !is_last).then(|| copy(&request));
+            self.again = self.is_repeatable.then(|| copy(&request));
             match self.patiently(trunk.send(request)).await {
                 Some(Ok(response)) => {
                     visit.served();
                     let (parts, body) = response.into_parts();
-                    return self.passed_on(parts, body, Way::Trunk(visit));
+                    return self.passed_on(parts, body, Way::Trunk((visit, trunk)));
                 }
                 Some(Err(error)) if error.is_user() => return Err(Miss::Lost(fault(&error))),
                 Some(Err(error)) => {
                     tracing::debug!(id = %self.guest.facts.id, %error, "no answer from the backend");
-                    if self.again.is_none() {
+                    trunk.spend();
+                    if is_last || self.again.is_none() {
                         break;
                     }
                     self.request = self.again.take();
@@ -213,7 +215,7 @@ impl Courier {
                 None => return Err(Miss::Lost(LATE)),
             }
         }
-        Err(Miss::Lost(BROKEN))
+        Err(self.broken())
     }
 
     /// A new connection, on which nothing has been said yet but who the client is.
@@ -245,11 +247,12 @@ impl Courier {
         }
     }
 
-    /// Where connections to this backend wait: one that was announced as this client's is nobody
-    /// else's.
+    /// Where connections to this backend wait: one that was announced as this client's is nobody else's,
+    /// nor is one that it may be logged in on.
     fn home(&self, key: &Key) -> Arc<Place> {
-        let guest = &self.guest;
-        let shelf = if key.identity.is_announced() { &guest.had.own } else { &guest.shelf };
+        let had = &self.guest.had;
+        let is_own = key.identity.is_announced() || had.logs_in.load(Ordering::Relaxed);
+        let shelf = if is_own { &had.own } else { &self.guest.shelf };
         shelf.place(key)
     }
 

@@ -18,6 +18,7 @@ use super::{
     leg::Leg,
     shelf::Place,
     stall::{Moved, Stall},
+    trunk::Trunk,
 };
 use crate::backend::Visit;
 
@@ -40,8 +41,8 @@ pub(super) enum Way {
         /// Where it waits for the next request.
         home: Arc<Place>,
     },
-    /// It shares it with others, and the backend counts it.
-    Trunk(#[expect(dead_code, reason = "it is there to be dropped")] Visit),
+    /// It shares it with others; it counts there, and with the backend.
+    Trunk(#[expect(dead_code, reason = "they are there to be dropped")] (Visit, Trunk)),
 }
 
 impl Way {

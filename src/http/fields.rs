@@ -3,8 +3,8 @@
 use hyper::{
     HeaderMap, Method,
     header::{
-        CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE, TRANSFER_ENCODING,
-        UPGRADE,
+        AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HeaderName, HeaderValue, MAX_FORWARDS, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -117,6 +117,16 @@ pub(super) fn connection(has_te: bool, has_upgrade: bool) -> Option<HeaderValue>
 /// Whether the client waits for consent before it sends its body (RFC 9110 §10.1.1).
 pub(super) fn expects_consent(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether a client logs in with a scheme that counts for the connection, and not for the request: NTLM
+/// does, and Negotiate with it inside (RFC 4559 §6).
+pub(super) fn logs_a_connection_in(headers: &HeaderMap) -> bool {
+    let is_such = |value: &HeaderValue| {
+        let scheme = value.as_bytes().split(|b| *b == b' ').next().unwrap_or_default();
+        [&b"ntlm"[..], b"negotiate"].iter().any(|such| scheme.eq_ignore_ascii_case(such))
+    };
+    headers.get_all(AUTHORIZATION).iter().any(is_such)
 }
 
 /// Takes out what only a front may say, however a client spells it: many a backend reads `X_Real_IP`

@@ -1,7 +1,7 @@
 //! A request on its way to a backend: what belongs to the client's connection is taken out, and what we say
 //! is put in.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use hyper::{
     Method, Request, StatusCode, Version,
@@ -12,8 +12,8 @@ use hyper::{
 
 use super::{
     Guest,
-    answer::Refusal,
-    courier::{BROKEN, Courier},
+    answer::{BROKEN, Refusal},
+    courier::Courier,
     fields, framing,
     guest::Open,
     told::{Host, Told},
@@ -48,6 +48,9 @@ pub(super) fn prepare(
     let is_http11 = came_by == Version::HTTP_11;
     let upgrade = if is_http11 { fields::upgrade(&parts.headers) } else { None };
     let waits = is_http11 && !is_empty && fields::expects_consent(&parts.headers);
+    if fields::logs_a_connection_in(&parts.headers) {
+        guest.had.logs_in.store(true, Ordering::Relaxed);
+    }
     let takes_trailers = fields::take_hop_by_hop(&mut parts.headers);
     fields::take_fronts_words(&mut parts.headers, told.is_trusted);
     fields::gather_cookies(&mut parts.headers);

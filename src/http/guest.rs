@@ -49,6 +49,8 @@ pub struct Had {
     pub(super) requests: AtomicU64,
     /// Nothing is on its way to it, and nothing has come from it: only looked at with HTTP/1.
     pub(super) is_quiet: AtomicBool,
+    /// It logs in to connections: those that it has are nobody else's.
+    pub(super) logs_in: AtomicBool,
     /// Requests whose answers are not at their end.
     pub(super) open: AtomicUsize,
     last: Mutex<Option<Target>>,

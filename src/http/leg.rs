@@ -36,6 +36,8 @@ pub(super) struct Leg {
     connection: Box<Connection<TokioIo<Deaf>, Upload>>,
     /// It has come to its end.
     is_over: bool,
+    /// Somebody may be logged in on it: it stays with the client for as long as both are there.
+    pub(super) is_private: bool,
     /// There is to be no other request on it.
     pub(super) is_last: bool,
     /// It has served a request before.
@@ -55,6 +57,7 @@ impl Leg {
             sender,
             connection: Box::new(connection),
             is_over: false,
+            is_private: false,
             is_last: false,
             is_used: false,
             since: Instant::now(),

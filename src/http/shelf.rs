@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{leg::Leg, trunk::Trunk};
+use super::{leg::Leg, trunk::Trunks};
 use crate::backend::Key;
 
 /// How long one waits. Some servers close after five seconds.
@@ -38,8 +38,8 @@ struct Places {
 #[derive(Default)]
 pub(super) struct Place {
     legs: Mutex<Vec<Leg>>,
-    /// The one that all requests share, where they do: whoever makes it holds the lock.
-    pub(super) trunk: tokio::sync::Mutex<Option<Trunk>>,
+    /// Those that requests share, where they do: whoever makes one holds the lock.
+    pub(super) trunks: tokio::sync::Mutex<Trunks>,
 }
 
 impl std::fmt::Debug for Shelf {
@@ -84,7 +84,8 @@ impl Place {
         loop {
             let mut leg = self.legs().pop()?;
             let age = leg.since.elapsed();
-            if age > REST || (age > FRESH && !is_repeatable) {
+            let is_stale = age > REST || (age > FRESH && !is_repeatable);
+            if is_stale && !leg.is_private {
                 return None;
             }
             if leg.is_still_free() {
@@ -108,15 +109,18 @@ impl Place {
         let mut legs = self.legs();
         // The last is taken first: those in front have not been needed for longest.
         let mut surplus = legs.len().saturating_sub(FEW);
-        legs.retain(|leg| {
+        legs.retain_mut(|leg| {
+            if leg.is_private {
+                return leg.is_still_free();
+            }
             let age = now.saturating_duration_since(leg.since);
             let is_surplus = surplus > 0;
             surplus = surplus.saturating_sub(1);
             age < if is_surplus { FRESH } else { REST }
         });
-        let is_trunk_open =
-            self.trunk.try_lock().map_or(true, |trunk| trunk.as_ref().is_some_and(Trunk::is_open));
-        legs.is_empty() && !is_trunk_open
+        // Who holds the lock is about to make one.
+        let has_trunks = self.trunks.try_lock().map_or(true, |trunks| !trunks.is_empty());
+        legs.is_empty() && !has_trunks
     }
 
     fn legs(&self) -> MutexGuard<'_, Vec<Leg>> {

@@ -1,13 +1,17 @@
-//! With `h2c: true`, HTTP/2 is spoken with the backend as well: all requests share a connection, and under
-//! PROXY all of one client's.
+//! With `h2c: true`, HTTP/2 is spoken with the backend as well: requests share connections, and under PROXY
+//! those of one client do.
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel},
+    },
 };
 
 use crate::{
-    common::tls::NAME,
+    common::{front::PATIENCE, tls::NAME},
     curl::{VERSIONS, get},
     h2::{DATA, END_HEADERS, END_STREAM, H2, HEADERS, RST_STREAM, SETTINGS, frame, request},
     servers::Nginx,
@@ -76,38 +80,132 @@ fn one_for_each_client_under_proxy() {
 
 #[test]
 fn an_answer_that_is_reset_is_not_whole() {
-    let stage = Stage::set();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let backend = at(listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || breaks_off(stream));
-        }
-    });
-    let front = stage.front(&format!("{backend}, h2c: true"), "");
+    // With NO_ERROR, that is an end only behind a whole answer (RFC 9113 §8.1).
+    let (stage, backend) = (Stage::set(), Backend::start(&[], |_, _, stream| half(stream)));
+    let front = stage.front(&format!("{}, h2c: true", at(backend.address)), "");
     for version in VERSIONS {
         let answer = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &[version]);
         assert!(answer.exit != 0 && [0, 200].contains(&answer.status), "{answer:?}");
     }
 }
 
-/// Answers a request with half of something, and resets the stream with NO_ERROR: that is an end only
-/// behind a whole answer (RFC 9113 §8.1).
-fn breaks_off(mut stream: TcpStream) -> Option<()> {
+fn half(stream: u32) -> Vec<u8> {
+    let head = frame(HEADERS, END_HEADERS, stream, &[0x88]);
+    let reset = frame(RST_STREAM, 0, stream, &[0; 4]);
+    [head, frame(DATA, 0, stream, b"half of it"), reset].concat()
+}
+
+fn ok(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0x88])
+}
+
+#[test]
+fn one_that_is_full_is_not_the_only_one() {
+    // It takes one request at a time (RFC 9113 §6.5.2), and never answers the first.
+    const ONE: &[u8] = &[0, 3, 0, 0, 0, 1];
+    let backend = Backend::start(ONE, |n, _, stream| if n == 0 { Vec::new() } else { ok(stream) });
+    let stage = Stage::set();
+    let front = stage.front(&format!("{}, h2c: true", at(backend.address)), "");
+    let mut waits = H2::enter(&stage, &front);
+    waits.ask(1, &request("GET", "/"), &[], END_STREAM);
+    assert_eq!(backend.asked.recv_timeout(PATIENCE), Ok(0));
+    let mut other = H2::enter(&stage, &front);
+    other.ask(1, &request("GET", "/"), &[], END_STREAM);
+    assert_eq!(other.outcome(1), Some(Ok(200)));
+    assert_eq!(backend.asked.recv_timeout(PATIENCE), Ok(1));
+}
+
+#[test]
+fn one_that_refuses_is_left_for_another() {
+    // REFUSED_STREAM from the second request on.
+    let refused = |stream| frame(RST_STREAM, 0, stream, &7_u32.to_be_bytes());
+    let backend =
+        Backend::start(&[], move |_, k, stream| if k == 0 { ok(stream) } else { refused(stream) });
+    let stage = Stage::set();
+    let front = stage.front(&format!("{}, h2c: true", at(backend.address)), "");
+    let mut client = H2::enter(&stage, &front);
+    for n in 0..4 {
+        client.ask(2 * n + 1, &request("GET", "/"), &[], END_STREAM);
+        assert_eq!(client.outcome(2 * n + 1), Some(Ok(200)), "{n}");
+    }
+}
+
+#[test]
+fn who_takes_nothing_keeps_nobody_else_waiting() {
+    let (stage, nginx) = (Stage::set(), Nginx::start("listen unix:$folder/h2c http2;"));
+    nginx.put("big", vec![b'x'; 2_000_000]);
+    nginx.put("index.html", "<p>hello");
+    let front = stage.front(&format!("{}, h2c: true", nginx.beside("h2c")), "");
+    let mut deaf = H2::enter(&stage, &front);
+    for n in 0..90 {
+        deaf.ask(2 * n + 1, &request("GET", "/big"), &[], END_STREAM);
+    }
+    // All are under way once the last has its head.
+    let mut heads = 0;
+    while heads < 90 {
+        heads += usize::from(deaf.next().expect("it lives").kind == HEADERS);
+    }
+    for version in VERSIONS {
+        let page = get(&stage, front.address(0), &format!("{NAME}:PORT/"), &[version]);
+        assert_eq!((page.status, page.body.as_slice()), (200, b"<p>hello".as_slice()));
+    }
+}
+
+/// A backend that answers each request with frames.
+struct Backend {
+    address: SocketAddr,
+    /// The connections that requests have come by, each told once its SETTINGS are known in front.
+    asked: Receiver<usize>,
+}
+
+impl Backend {
+    /// `answer`: of the connection, the request on it, and its stream.
+    fn start(
+        settings: &'static [u8],
+        answer: impl Fn(usize, usize, u32) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, asked) = channel();
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            // The front's own looks say nothing.
+            let says = |stream: &TcpStream| stream.peek(&mut [0]).is_ok_and(|octets| octets > 0);
+            let streams = listener.incoming().map_while(Result::ok).filter(says);
+            for (n, stream) in streams.enumerate() {
+                let (tell, answer) = (tell.clone(), answer.clone());
+                std::thread::spawn(move || {
+                    serve(stream, settings, |k, s| answer(n, k, s), || tell.send(n))
+                });
+            }
+        });
+        Self { address, asked }
+    }
+}
+
+fn serve<T>(
+    mut stream: TcpStream,
+    settings: &[u8],
+    answer: impl Fn(usize, u32) -> Vec<u8>,
+    tell: impl Fn() -> T,
+) -> Option<()> {
     // The preface.
     stream.read_exact(&mut [0; 24]).ok()?;
-    stream.write_all(&frame(SETTINGS, 0, 0, &[])).ok()?;
-    let mut head = [0; 9];
-    while head[3] != HEADERS {
+    stream.write_all(&frame(SETTINGS, 0, 0, settings)).ok()?;
+    let (mut requests, mut is_known, mut told) = (Vec::new(), false, 0);
+    loop {
+        let mut head = [0; 9];
         stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         stream.read_exact(&mut vec![0; length as usize]).ok()?;
+        is_known |= head[3] == SETTINGS && head[4] == 1;
+        if head[3] == HEADERS {
+            requests.push(u32::from_be_bytes([head[5], head[6], head[7], head[8]]));
+        }
+        for (k, id) in requests.iter().enumerate().skip(told).filter(|_| is_known) {
+            told = k + 1;
+            tell();
+            stream.write_all(&answer(k, *id)).ok()?;
+        }
     }
-    let answer = [
-        frame(HEADERS, END_HEADERS, 1, &[0x88]),
-        frame(DATA, 0, 1, b"half of it"),
-        frame(RST_STREAM, 0, 1, &[0; 4]),
-    ];
-    stream.write_all(&answer.concat()).ok()?;
-    std::io::copy(&mut stream, &mut std::io::sink()).ok().map(drop)
 }

@@ -20,6 +20,7 @@ mod stage;
 mod a_broken_answer_is_never_taken_for_whole;
 mod a_browser_feels_at_home;
 mod a_client_in_trouble_costs_only_itself;
+mod a_login_stays_with_its_client;
 mod connections_leave_http_and_come_back;
 mod floods_cost_nobody_else;
 mod http2_comes_down_as_one_request;
