@@ -83,6 +83,9 @@ pub(crate) struct Dovecot {
     folder: Folder,
 }
 
+/// What it says of a port that somebody else has, or that lines of `more` name as well.
+const TAKEN: [&str; 2] = ["Address already in use", "duplicate listener"];
+
 impl Dovecot {
     /// Starts it, and returns when each of its plain listeners has greeted.
     pub(crate) fn start(options: &Options<'_>) -> Self {
@@ -90,7 +93,7 @@ impl Dovecot {
         for _ in 0..5 {
             match Self::try_start(options) {
                 Ok(running) => return running,
-                Err(log) if log.contains("Address already in use") => {}
+                Err(log) if TAKEN.iter().any(|said| log.contains(said)) => {}
                 Err(log) => panic!("Dovecot did not start; is all of it there? {PACKAGES}\n{log}"),
             }
         }
