@@ -119,8 +119,8 @@ impl Place {
             age < if is_surplus { FRESH } else { REST }
         });
         // Who holds the lock is about to make one.
-        let has_trunks = self.trunks.try_lock().map_or(true, |trunks| !trunks.is_empty());
-        legs.is_empty() && !has_trunks
+        let has_none = self.trunks.try_lock().is_ok_and(|mut trunks| trunks.sweep());
+        legs.is_empty() && has_none
     }
 
     fn legs(&self) -> MutexGuard<'_, Vec<Leg>> {

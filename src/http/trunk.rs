@@ -69,9 +69,13 @@ pub(super) struct Trunks {
 }
 
 impl Trunks {
-    /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
-        !self.open.iter().any(Trunk::is_open)
+    /// Forgets those that are over, and those besides the first that nobody needs any more. Whether none
+    /// is left.
+    pub(super) fn sweep(&mut self) -> bool {
+        self.open.retain(Trunk::is_open);
+        let mut is_first = true;
+        self.open.retain(|trunk| std::mem::take(&mut is_first) || trunk.is_busy());
+        self.open.is_empty()
     }
 
     /// One with room for another request, or one that is made now. Whoever has waited since `since` for
@@ -128,6 +132,10 @@ impl Trunk {
         let connection = self.hands.connection();
         let most = connection.as_ref().map_or(0, Connection::current_max_send_streams);
         Arc::strong_count(&self.hands) < most.saturating_add(OTHER_HANDS)
+    }
+
+    fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.hands) > OTHER_HANDS
     }
 
     /// Something went wrong on it: what comes next goes by another one.
