@@ -44,8 +44,8 @@ pub struct Wanted {
 }
 
 /// Orders and renews what these settings want, until the sender of them is gone; what is under way then
-/// is left, and goes on at the next start. Each certificate that
-/// comes is told, so that it can be served; `None`: nothing is wanted.
+/// is left, and goes on at the next start. Each certificate that comes is told, so that it can be
+/// served; `None`: nothing is wanted.
 pub async fn keep(
     mut settings: watch::Receiver<Option<Wanted>>,
     answers: Answers,
